@@ -1,0 +1,168 @@
+"""What models and tasks say to each other.
+
+Axis letters, here and everywhere: b batch, t tick, d neuron, m memory, p pair, s token, h head,
+o output position, c class.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ctm.errors import ConfigError
+
+
+class InputKind(StrEnum):
+    """What one input of a task is; an encoder says which kinds it reads."""
+
+    signs = "signs"  # (length,) of +1 and -1
+    image = "image"  # (channels, height, width)
+    vector = "vector"  # (numbers,)
+
+
+class Readout(StrEnum):
+    """How one prediction is made of the predictions of all ticks (paper, section 3.5)."""
+
+    certain = "certain"  # the most certain tick
+    last = "last"
+    mean = "mean"  # of the logits over the ticks
+    weighted = "weighted"  # the mean weighted by certainty
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """The sizes that a task hands to a model.
+
+    Args:
+        input_kind: what one input is.
+        input_shape: shape of one input, without the batch; an image's height and width are 0 where
+            any will do.
+        output_shape: shape of one prediction, `(*positions, classes)`: `(10,)` for ten classes,
+            `(64, 2)` for 64 bits.
+    """
+
+    input_kind: InputKind
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        axes = {InputKind.signs: 1, InputKind.vector: 1, InputKind.image: 3}[self.input_kind]
+        if len(self.input_shape) != axes or self.input_shape[0] < 1 or min(self.input_shape) < 0:
+            raise ConfigError(
+                f"input_shape={self.input_shape}: an input of kind {self.input_kind} has "
+                f"{axes} positive size(s)"
+            )
+        if not self.output_shape or min(self.output_shape) < 1 or self.classes < 2:
+            raise ConfigError(
+                f"output_shape={self.output_shape}: want (*positions, classes), 2 or more classes"
+            )
+
+    @property
+    def classes(self) -> int:
+        return self.output_shape[-1]
+
+    @property
+    def positions(self) -> int:
+        """Answers that one input asks for: the product of the position axes."""
+        return math.prod(self.output_shape[:-1])
+
+    @property
+    def outputs(self) -> int:
+        """Numbers in one prediction, the width of the model's last layer."""
+        return math.prod(self.output_shape)
+
+    def blank_inputs(self, batch: int, device: torch.device | str) -> Tensor:
+        """Inputs of the right shape and no content, to count operations with."""
+        return torch.ones(batch, *self.input_shape, device=device)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs and targets of some examples."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(
+            self.inputs.to(device, non_blocking=True), self.targets.to(device, non_blocking=True)
+        )
+
+
+@dataclass
+class Trace:
+    """All that happened inside a model, tick by tick: float32, detached, on the CPU.
+
+    Axes without attention: `attention` and `sync_action` are None for a model that has none.
+    """
+
+    post_activations: Float[Tensor, "batch ticks neurons"]
+    pre_activations: Float[Tensor, "batch ticks neurons"] | None = None
+    sync_out: Float[Tensor, "batch ticks pairs_out"] | None = None
+    sync_action: Float[Tensor, "batch ticks pairs_action"] | None = None
+    attention: Float[Tensor, "batch ticks heads tokens"] | None = None
+
+
+def certainty(logits: Float[Tensor, "batch ticks *output"]) -> Float[Tensor, "batch ticks"]:
+    """1 - H(softmax(logits)) / log(classes), in float32, averaged over positions.
+
+    Paper, section 3.5.
+    """
+    log_p = logits.float().log_softmax(-1)
+    entropy = -(log_p.exp() * log_p).sum(-1) / math.log(logits.shape[-1])
+    return 1 - entropy.flatten(2).mean(-1) if entropy.dim() > 2 else 1 - entropy
+
+
+# Not frozen: Lightning Fabric rebuilds a model's outputs when it changes their precision.
+@dataclass
+class Thoughts:
+    """What a model returns: its prediction at each tick and how sure it is of it."""
+
+    logits: Float[Tensor, "batch ticks *output"]
+    certainty: Float[Tensor, "batch ticks"]
+    trace: Trace | None = None
+
+    @classmethod
+    def of(cls, logits: Float[Tensor, "batch ticks *output"], trace: Trace | None = None) -> Self:
+        """Thoughts with the certainty that the logits express."""
+        return cls(logits, certainty(logits), trace)
+
+    @property
+    def ticks(self) -> int:
+        return self.logits.shape[1]
+
+    def chosen(self, readout: Readout | str) -> Int[Tensor, " batch"]:
+        """The tick that a readout of a single tick takes, for each example."""
+        match Readout(readout):
+            case Readout.certain:
+                return self.certainty.argmax(1)
+            case Readout.last:
+                return torch.full_like(self.certainty[:, 0], self.ticks - 1, dtype=torch.long)
+            case other:
+                raise ConfigError(f"readout={other} takes every tick; certain and last take one")
+
+    def at(self, readout: Readout | str) -> Float[Tensor, "batch *output"]:
+        """One prediction for each example. The four readouts: see `Readout`."""
+        if readout not in list(Readout):
+            raise ConfigError(f"readout={readout}: choose one of {', '.join(Readout)}")
+        match Readout(readout):
+            case Readout.certain | Readout.last:
+                rows = torch.arange(len(self.logits), device=self.logits.device)
+                return self.logits[rows, self.chosen(readout)]
+            case Readout.mean:
+                return self.logits.mean(1)
+            case Readout.weighted:
+                # where every tick is wholly uncertain, the prediction is uniform, not 0 / 0
+                share = self.certainty / self.certainty.sum(1, keepdim=True).clamp_min(1e-12)
+                return torch.einsum("bt,bt...->b...", share.to(self.logits.dtype), self.logits)
+
+    def examples(self, keep: Any) -> Self:
+        """The thoughts about some examples of the batch (an index, slice or mask)."""
+        return type(self)(self.logits[keep], self.certainty[keep])

@@ -1,0 +1,119 @@
+"""Reading: how a machine looks at its data at a tick.
+
+A *reader* is a module: it sees the encoded data once a forward pass and returns a *reading*, which
+maps what the machine asks at a tick (its action synchronisation) to what it gets (o).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ctm.errors import ConfigError
+
+
+class ReadingKind(StrEnum):
+    attention = "attention"  # the machine asks, attention over the data's tokens answers
+    direct = "direct"  # the same vector at every tick, whatever the machine asks
+
+
+Reading = Callable[[Float[Tensor, "batch pairs"]], Float[Tensor, "batch d_input"]]
+
+
+class Reader(Protocol):
+    """Turns encoded data into a reading."""
+
+    def __call__(self, data: Tensor) -> Reading: ...
+
+
+class AttentionReader(nn.Module):
+    """o = MultiHead(W_q S_action, K, V): cross-attention with one query, the synchronisation.
+
+    K and V come from the data alone: they are projected once a pass, not once a tick. Paper,
+    section 3.4.
+
+    Args:
+        pairs: width of the action synchronisation.
+        d_input: width of tokens and of o.
+        heads: divides `d_input`.
+        dropout: on the attention weights.
+    """
+
+    def __init__(self, *, pairs: int, d_input: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if heads < 1 or d_input % heads:
+            raise ConfigError(f"heads={heads}: want a divisor of d_input={d_input}")
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(pairs, d_input)
+        self.in_query = nn.Linear(d_input, d_input)
+        self.in_key_value = nn.Linear(d_input, 2 * d_input)
+        self.out = nn.Linear(d_input, d_input)
+
+    def reset(self, generator: torch.Generator | None = None) -> None:
+        """As in torch's multi-head attention: the three input projections are one Xavier matrix."""
+        d_input = self.out.in_features
+        bound = (6 / (d_input + 3 * d_input)) ** 0.5
+        for projection in (self.in_query, self.in_key_value):
+            nn.init.uniform_(projection.weight, -bound, bound, generator=generator)
+            nn.init.zeros_(projection.bias)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, tokens: Float[Tensor, "batch tokens d_input"]) -> "Attention":
+        keys, values = rearrange(
+            self.in_key_value(tokens), "b s (two h d) -> two b h s d", two=2, h=self.heads
+        )
+        return Attention(self, keys, values)
+
+    def queries(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch heads 1 d_head"]:
+        """One query a head."""
+        asked = self.in_query(self.query(sync.to(self.query.weight.dtype)))
+        return rearrange(asked, "b (h d) -> b h 1 d", h=self.heads)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The reading of an `AttentionReader`: the data's keys and values, ready to be asked."""
+
+    reader: AttentionReader
+    keys: Float[Tensor, "batch heads tokens d_head"]
+    values: Float[Tensor, "batch heads tokens d_head"]
+
+    def __call__(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch d_input"]:
+        reader = self.reader
+        seen = F.scaled_dot_product_attention(
+            reader.queries(sync),
+            self.keys,
+            self.values,
+            dropout_p=reader.dropout if reader.training else 0.0,
+        )
+        return reader.out(rearrange(seen, "b h 1 d -> b (h d)"))
+
+    def weights(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch heads tokens"]:
+        """Where the machine looks: softmax(q k / sqrt(d_head)), without dropout."""
+        queries = self.reader.queries(sync)
+        scores = torch.einsum("bhid,bhsd->bhs", queries, self.keys) * queries.shape[-1] ** -0.5
+        return scores.softmax(-1)
+
+
+class DirectReader(nn.Module):
+    """o = x: the encoded vector itself at every tick (sorting, control)."""
+
+    def forward(self, data: Float[Tensor, "batch d_input"]) -> "Direct":
+        return Direct(data)
+
+
+@dataclass(frozen=True)
+class Direct:
+    """The reading of a `DirectReader`."""
+
+    data: Float[Tensor, "batch d_input"]
+
+    def __call__(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch d_input"]:
+        return self.data

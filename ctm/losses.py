@@ -1,0 +1,96 @@
+"""Losses over all ticks of a thought, of which two ticks an example count (paper, section 3.5).
+
+Each has `per_tick(thoughts, targets)`, the loss of every example at every tick, which evaluation
+reports too.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ctm.errors import ConfigError
+from ctm.interface import Readout, Thoughts
+
+
+def cross_entropy(
+    logits: Float[Tensor, "batch ticks *positions classes"],
+    targets: Int[Tensor, "batch *positions"],
+) -> Float[Tensor, "batch ticks *positions"]:
+    """Cross-entropy in float32 at every tick and position."""
+    ticks = logits.shape[1]
+    repeated = targets.unsqueeze(1).expand(-1, ticks, *targets.shape[1:])
+    losses = F.cross_entropy(logits.flatten(0, -2).float(), repeated.flatten(), reduction="none")
+    return losses.view(repeated.shape)
+
+
+class TwoTickLoss(nn.Module):
+    """Mean over the batch of (L at the tick where L is least + L at the chosen tick) / 2.
+
+    L is the cross-entropy, averaged over an example's positions. Both ticks are picked for each
+    example by itself, so just two ticks of it receive a gradient. Paper, section 3.5.
+
+    Args:
+        readout: how the second tick is chosen: the most certain or the last.
+        last: only the last so many ticks take part; None: all.
+    """
+
+    def __init__(self, readout: Readout | str = Readout.certain, last: int | None = None) -> None:
+        super().__init__()
+        if readout not in (Readout.certain, Readout.last):
+            raise ConfigError(f"loss.readout={readout}: want certain or last")
+        if last is not None and last < 1:
+            raise ConfigError(f"loss.last={last}: want 1 or more ticks, or null for all")
+        self.readout, self.last = Readout(readout), last
+
+    def per_tick(
+        self, thoughts: Thoughts, targets: Int[Tensor, "batch *positions"]
+    ) -> Float[Tensor, "batch ticks"]:
+        """Each example's loss at each tick."""
+        losses = cross_entropy(thoughts.logits, targets)
+        return losses.flatten(2).mean(2) if losses.dim() > 2 else losses
+
+    def forward(
+        self, thoughts: Thoughts, targets: Int[Tensor, "batch *positions"]
+    ) -> Float[Tensor, ""]:
+        if self.last is not None:
+            thoughts = thoughts.examples((slice(None), slice(-self.last, None)))
+        losses = self.per_tick(thoughts, targets)
+        rows = torch.arange(len(losses), device=losses.device)
+        least = losses[rows, losses.argmin(1)]
+        chosen = losses[rows, thoughts.chosen(self.readout)]
+        return (least + chosen).mean() / 2
+
+
+class MazeLoss(TwoTickLoss):
+    """The two-tick loss under a curriculum: routes are learned from their start outwards.
+
+    Of each example only the first `max(L - 1, 0) + lookahead` steps count, L being the longest
+    prefix that any tick has right. Paper, section 4.2 and appendix.
+
+    Args:
+        lookahead: steps beyond what is known that are asked for.
+    """
+
+    def __init__(self, lookahead: int = 5, readout: Readout | str = Readout.certain) -> None:
+        super().__init__(readout)
+        if lookahead < 1:
+            raise ConfigError(f"loss.lookahead={lookahead}: want 1 or more steps")
+        self.lookahead = lookahead
+
+    def upto(
+        self, thoughts: Thoughts, targets: Int[Tensor, "batch steps"]
+    ) -> Int[Tensor, " batch"]:
+        """How many steps of each route count."""
+        right = thoughts.logits.argmax(-1) == targets.unsqueeze(1)
+        longest = right.cumprod(2).sum(2).amax(1)
+        return ((longest - 1).clamp_min(0) + self.lookahead).clamp_max(targets.shape[1])
+
+    def per_tick(
+        self, thoughts: Thoughts, targets: Int[Tensor, "batch steps"]
+    ) -> Float[Tensor, "batch ticks"]:
+        upto = self.upto(thoughts, targets).unsqueeze(1)
+        steps = torch.arange(targets.shape[1], device=targets.device)
+        counts = (steps < upto).unsqueeze(1)
+        losses = cross_entropy(thoughts.logits, targets)
+        return (losses * counts).sum(2) / upto

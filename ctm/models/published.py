@@ -1,0 +1,244 @@
+"""The published checkpoints: their names, their layouts, their quirks. Here and nowhere else."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ctm.errors import CheckpointError, ConfigError, listed
+from ctm.interface import InputKind, TaskSpec
+from ctm.layers.positions import Positions
+from ctm.layers.sync import Pairing, Pairs
+from ctm.models.build import build_model
+from ctm.models.config import (
+    CTMConfig,
+    EncoderConfig,
+    ParityEncoderConfig,
+    ResNetEncoderConfig,
+    ShallowWideEncoderConfig,
+)
+
+PAIRINGS = {
+    "first-last": Pairing.dense,
+    "random": Pairing.semi_dense,
+    "random-pairing": Pairing.random,
+}
+POSITIONS = {
+    "none": Positions.none,
+    "learnable-fourier": Positions.fourier,
+    "multi-learnable-fourier": Positions.multi_fourier,
+    "custom-rotational": Positions.rotational_2d,
+    "custom-rotational-1d": Positions.rotational_1d,
+}
+
+# Published names to ours: the first pattern that fits a whole name gives the new one.
+RENAMES: tuple[tuple[str, str], ...] = (
+    (r"start_activated_state", r"start_z"),
+    (r"start_trace", r"start_history"),
+    (r"decay_params_(out|action)", r"sync_\1.decay"),
+    (r"(out|action)_neuron_indices_(left|right)", r"sync_\1.\2"),
+    (r"q_proj\.(.+)", r"reader.query.\1"),
+    (r"attention\.out_proj\.(.+)", r"reader.out.\1"),
+    (r"output_projector\.0\.(.+)", r"answer.\1"),
+    (r"kv_proj\.(.+)", r"encoder.project.\1"),
+    (r"initial_rgb\.(.+)", r"encoder.backbone.to_rgb.\1"),
+    (r"backbone\.conv1\.(.+)", r"encoder.backbone.stem.0.\1"),
+    (r"backbone\.bn1\.(.+)", r"encoder.backbone.stem.1.\1"),
+    (r"backbone\.embedding\.(.+)", r"encoder.backbone.embedding.\1"),
+    (r"backbone\.(\d)\.(.+)", r"encoder.backbone.layers.\1.\2"),
+    (r"positional_embedding\.Wr\.(.+)", r"encoder.positions.waves.\1"),
+    (r"positional_embedding\.mlp\.(.+)", r"encoder.positions.mlp.\1"),
+    (r"positional_embedding\.embedders\.(\d+)\.Wr\.(.+)", r"encoder.positions.scales.\1.waves.\2"),
+    (r"positional_embedding\.embedders\.(\d+)\.mlp\.(.+)", r"encoder.positions.scales.\1.mlp.\2"),
+    (r"positional_embedding\.combination", r"encoder.positions.mixture"),
+    (r"positional_embedding\.start_vector", r"encoder.positions.start"),
+    (
+        r"positional_embedding\.projection(?:\.0)?\.(weight|bias)",
+        r"encoder.positions.projection.\1",
+    ),
+    (r"synapses\.(\d)\.(.+)", r"synapse.\1.\2"),
+    (r"synapses\.first_projection\.(.+)", r"synapse.first.\1"),
+    (r"synapses\.(down|up)_projections\.(.+)", r"synapse.\1.\2"),
+    (r"synapses\.skip_lns\.(.+)", r"synapse.norms.\1"),
+)
+NEURON_LAYERS = {"0": "0", "2": "1"}  # the GLUs between them were counted
+
+
+def load_published(
+    args: Mapping[str, Any], state: Mapping[str, Tensor], kind: str = "ctm"
+) -> nn.Module:
+    """A model of ours with published weights, equal to the published one.
+
+    Args:
+        args: the published constructor's arguments, by their published names.
+        state: the state dict under its published names.
+        kind: which published class; "ctm" is supported.
+
+    Returns:
+        The model, in training mode as any fresh module.
+
+    Raises:
+        ConfigError: an unknown kind, or an argument missing or out of range.
+        CheckpointError: weights missing, unexpected or of other shapes, by name.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"kind={kind}: choose one of {', '.join(KINDS)}")
+    return KINDS[kind](args, state)
+
+
+def load_ctm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    config = ctm_config(args)
+    model = build_model(config, ctm_spec(args, state))
+    load_strictly(model, rename_ctm(state, config))
+    return model
+
+
+KINDS = {"ctm": load_ctm}
+
+
+# -- arguments -------------------------------------------------------------------------------------
+
+
+def ctm_config(args: Mapping[str, Any]) -> CTMConfig:
+    """Our settings of the published constructor's arguments."""
+    missing = [name for name in CTM_ARGUMENTS if name not in args]
+    if missing:
+        raise ConfigError(f"published arguments: {listed(missing)} missing")
+    deep = args.get("deep_nlms", args.get("deep_memory", True))
+    layernorm = args.get("do_layernorm_nlm", args.get("do_normalisation", False))
+    pairing = _translated(PAIRINGS, args, "neuron_select_type")
+    return CTMConfig(
+        ticks=args["iterations"],
+        neurons=args["d_model"],
+        memory_length=args["memory_length"],
+        d_input=args["d_input"],
+        heads=args["heads"],
+        synapse_depth=args["synapse_depth"],
+        nlm_hidden=args["memory_hidden_dims"] if deep else 0,
+        nlm_layernorm=bool(layernorm),
+        pairing=pairing,
+        sync_out=args["n_synch_out"],
+        sync_action=args["n_synch_action"],
+        self_pairs=args.get("n_random_pairing_self", 0) if pairing is Pairing.random else 0,
+        dropout=args.get("dropout", 0.0),
+        dropout_nlm=args.get("dropout_nlm"),
+        encoder=encoder_config(
+            args["backbone_type"], _translated(POSITIONS, args, "positional_embedding_type")
+        ),
+    )
+
+
+CTM_ARGUMENTS = (
+    "iterations", "d_model", "d_input", "heads", "n_synch_out", "n_synch_action", "synapse_depth",
+    "memory_length", "memory_hidden_dims", "backbone_type", "positional_embedding_type", "out_dims",
+    "neuron_select_type",
+)  # fmt: skip
+
+
+def _translated(table: Mapping[str, Any], args: Mapping[str, Any], name: str) -> Any:
+    if args[name] not in table:
+        raise ConfigError(f"{name}={args[name]}: choose one of {', '.join(table)}")
+    return table[args[name]]
+
+
+def encoder_config(backbone: str, positions: Positions) -> EncoderConfig:
+    """`resnet34-2`, `shallow-wide` or `parity_backbone`, as settings of ours."""
+    if backbone == "parity_backbone":
+        return ParityEncoderConfig(positions=positions)
+    if backbone == "shallow-wide":
+        return ShallowWideEncoderConfig(positions=positions)
+    if resnet := re.fullmatch(r"resnet(\d+)-(\d)", backbone):
+        depth, stages = map(int, resnet.groups())
+        return ResNetEncoderConfig(positions=positions, depth=depth, stages=stages)
+    raise ConfigError(
+        f"backbone_type={backbone}: want parity_backbone, shallow-wide or a name like resnet34-2"
+    )
+
+
+def ctm_spec(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> TaskSpec:
+    """The task's sizes: none of the arguments holds the input's, so the weights are asked."""
+    shape = list(args.get("prediction_reshaper", [-1]))
+    output_shape = (args["out_dims"],) if shape == [-1] else tuple(shape)
+    if args["backbone_type"] == "parity_backbone":
+        return TaskSpec(InputKind.signs, (output_shape[0],), output_shape)
+    first = state.get("initial_rgb.weight", state.get("backbone.0.weight"))
+    if first is None:
+        raise CheckpointError("published weights: initial_rgb.weight missing")
+    return TaskSpec(InputKind.image, (first.shape[1], 0, 0), output_shape)
+
+
+# -- weights ---------------------------------------------------------------------------------------
+
+
+def rename_ctm(state: Mapping[str, Tensor], config: CTMConfig) -> dict[str, Tensor]:
+    """A published state dict under our names and in our layouts.
+
+    Names that no rule knows keep theirs, for the strict load to list.
+    """
+    ours: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if name.startswith("attention.in_proj_"):
+            part = name.removeprefix("attention.in_proj_")
+            query, key_value = value.split([config.d_input, 2 * config.d_input])
+            ours[f"reader.in_query.{part}"] = query
+            ours[f"reader.in_key_value.{part}"] = key_value
+        elif found := re.fullmatch(r"trace_processor\.0\.(\d)\.(.+)", name):
+            layer, part = found.groups()
+            prefix = f"neuron_models.layers.{NEURON_LAYERS.get(layer, layer)}"
+            ours |= neuron_layer(prefix, part, value)
+        elif found := re.fullmatch(r"backbone\.layer(\d)\.(.+)", name):
+            stage, rest = found.groups()
+            ours[f"encoder.backbone.stages.{int(stage) - 1}.{rest}"] = value
+        else:
+            ours[renamed(name)] = value
+    if config.pairing is not Pairing.random:
+        for sync in ("sync_out", "sync_action"):
+            expand_pairs(ours, sync)
+    return ours
+
+
+def renamed(name: str) -> str:
+    for pattern, replacement in RENAMES:
+        if found := re.fullmatch(pattern, name):
+            return found.expand(replacement)
+    return name
+
+
+def neuron_layer(prefix: str, part: str, value: Tensor) -> dict[str, Tensor]:
+    """One weight of a per-neuron layer: (in, out, D) becomes (D, in, out)."""
+    match part:
+        case "w1":
+            return {f"{prefix}.weight": value.permute(2, 0, 1).contiguous()}
+        case "b1":
+            return {f"{prefix}.bias": value.squeeze(0)}
+        case "T":
+            return {f"{prefix}.temperature": value}
+        case _:
+            return {f"{prefix}.{part.replace('layernorm', 'norm')}": value}
+
+
+def expand_pairs(ours: dict[str, Tensor], sync: str) -> None:
+    """Published: the neurons of each side. Ours: the two neurons of each pair."""
+    left, right = (ours.get(f"{sync}.{side}") for side in ("left", "right"))
+    if left is not None and right is not None:
+        ours[f"{sync}.left"], ours[f"{sync}.right"] = Pairs.triangle(left, right)
+
+
+def load_strictly(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Loads weights that fit exactly, and changes nothing otherwise.
+
+    Raises:
+        CheckpointError: names what is missing, unexpected, or of another shape.
+    """
+    wanted = model.state_dict()
+    faults = [f"{name} missing" for name in wanted if name not in state]
+    faults += [f"{name} unexpected" for name in state if name not in wanted]
+    faults += [
+        f"{name} is {tuple(state[name].shape)}, want {tuple(value.shape)}"
+        for name, value in wanted.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    if faults:
+        raise CheckpointError(f"weights of another model: {listed(faults)}")
+    model.load_state_dict(state)
