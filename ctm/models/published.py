@@ -18,6 +18,7 @@ from ctm.models.config import (
     ResNetEncoderConfig,
     ShallowWideEncoderConfig,
 )
+from ctm.models.weights import load_strictly
 
 PAIRINGS = {
     "first-last": Pairing.dense,
@@ -223,22 +224,3 @@ def expand_pairs(ours: dict[str, Tensor], sync: str) -> None:
     left, right = (ours.get(f"{sync}.{side}") for side in ("left", "right"))
     if left is not None and right is not None:
         ours[f"{sync}.left"], ours[f"{sync}.right"] = Pairs.triangle(left, right)
-
-
-def load_strictly(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Loads weights that fit exactly, and changes nothing otherwise.
-
-    Raises:
-        CheckpointError: names what is missing, unexpected, or of another shape.
-    """
-    wanted = model.state_dict()
-    faults = [f"{name} missing" for name in wanted if name not in state]
-    faults += [f"{name} unexpected" for name in state if name not in wanted]
-    faults += [
-        f"{name} is {tuple(state[name].shape)}, want {tuple(value.shape)}"
-        for name, value in wanted.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    if faults:
-        raise CheckpointError(f"weights of another model: {listed(faults)}")
-    model.load_state_dict(state)

@@ -1,0 +1,80 @@
+"""What all commands share: a user's mistake is answered by one line, never by a traceback."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hydra
+from omegaconf import DictConfig
+
+from ctm.app.compose import CONFIGS, Experiment, checked, compose
+from ctm.errors import UserError
+
+Arguments = TypeVar("Arguments")
+BAD_INPUT = 2  # exit status
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Prints what a user got wrong and exits with status 2."""
+    try:
+        yield
+    except UserError as error:
+        sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
+        sys.exit(BAD_INPUT)
+
+
+def hydra_command(work: Callable[[Experiment], int]) -> Callable[[], None]:
+    """A command configured by Hydra; `work` returns the exit status."""
+
+    def job(config: DictConfig) -> None:
+        with one_line_errors():
+            status = work(checked(config))
+        if status:
+            sys.exit(status)
+
+    def command() -> None:
+        arguments = sys.argv[1:]
+        if not any(argument.startswith("-") for argument in arguments):
+            # composed once before Hydra does, for errors of one line
+            with one_line_errors():
+                compose(arguments)
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(job)()
+
+    return command
+
+
+def key_value_command(
+    work: Callable[[Arguments], None], arguments_class: type[Arguments]
+) -> Callable[[], None]:
+    """A command with a few arguments `name=value`: the fields of a dataclass of strings."""
+
+    def command() -> None:
+        with one_line_errors():
+            work(parse(arguments_class, sys.argv[1:]))
+
+    return command
+
+
+def parse(arguments_class: type[Arguments], texts: Sequence[str]) -> Arguments:
+    """Reads `name=value` arguments.
+
+    Raises:
+        UserError: another form, an unknown name, or a name missing.
+    """
+    known: dict[str, Any] = {field.name: field.default for field in fields(arguments_class)}  # pyright: ignore
+    usage = " ".join(f"{name}=..." if default is MISSING else f"[{name}={default}]"
+                     for name, default in known.items())  # fmt: skip
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise UserError(f"{text}: no such argument; usage: {usage}")
+        values[name] = value
+    missing = [name for name, default in known.items() if default is MISSING and name not in values]
+    if missing:
+        raise UserError(f"{', '.join(missing)} missing; usage: {usage}")
+    return arguments_class(**values)

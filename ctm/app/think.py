@@ -1,0 +1,42 @@
+"""One input, thought about in the open."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ctm.app.trained import open_trained
+from ctm.interface import Readout
+
+
+@dataclass(frozen=True)
+class ThinkArguments:
+    """Arguments of `scripts/think.py`."""
+
+    run: str  # folder of a run or of a checkpoint
+    input: str  # as the task reads it: a string of 0 and 1, or the path of a picture
+
+
+def think(arguments: ThinkArguments) -> None:
+    """Prints answer and certainty tick by tick."""
+    model, task = open_trained(Path(arguments.run))
+    inputs = task.parse(arguments.input)
+    with torch.inference_mode():
+        thoughts = model(inputs)
+    chosen = int(thoughts.chosen(Readout.certain))
+    table = Table("tick", "answer", "certainty", "")
+    for tick, (logits, certainty) in enumerate(
+        zip(thoughts.logits[0], thoughts.certainty[0].tolist(), strict=True)
+    ):
+        bar = "█" * round(20 * max(certainty, 0.0))
+        style = "bold" if tick == chosen else None
+        table.add_row(str(tick + 1), task.answer(logits), f"{certainty:.3f}", bar, style=style)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"answer {task.answer(thoughts.at(Readout.certain)[0])}, "
+        f"certainty {thoughts.certainty[0, chosen]:.3f} at tick {chosen + 1}",
+        highlight=False,
+    )

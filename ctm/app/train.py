@@ -1,0 +1,169 @@
+"""Training a run from wherever it stands to its result."""
+
+import json
+import signal
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from ctm.app.compose import Experiment, instantiate
+from ctm.app.describe import count, describe
+from ctm.app.folder import RunFolder
+from ctm.app.result import CHECKPOINTS, RESULT, show_result, write_result
+from ctm.errors import ConfigError
+from ctm.models.build import build_model
+from ctm.models.machine import ContinuousThoughtMachine
+from ctm.models.pretrained import description, open_pretrained
+from ctm.training.checkpoint import CheckpointStore, load_training
+from ctm.training.clipping import Clipper
+from ctm.training.evaluation import evaluate
+from ctm.training.loop import Trainee, TrainingLoop
+from ctm.training.progress import ProgressReport
+from ctm.training.randomness import seed_everything
+from ctm.training.settings import PRECISIONS
+from ctm.training.stream import Stream
+from ctm.training.tracking import JsonLines, Tracker, WeightsAndBiases
+
+METRICS = "metrics.jsonl"
+
+
+def train(experiment: Experiment) -> int:
+    """What `scripts/train.py` does. Returns the exit status.
+
+    The same command goes on with a run that was stopped, and only shows one that is finished.
+    """
+    console = Console()
+    if experiment.describe:
+        describe(experiment, console)
+        return 0
+    fabric = start_fabric(experiment)
+    folder = RunFolder(experiment.run_dir, experiment.plain)
+    with folder.locked():
+        if (folder.path / RESULT).exists():
+            console.print(f"{folder.path}: finished before", highlight=False)
+            show_result(json.loads((folder.path / RESULT).read_text()), folder.path, console)
+            return 0
+        stopped = run(experiment, fabric, console)
+        if stopped is not None:
+            return 128 + stopped  # as shells report a process that a signal ended
+        write_result(experiment, fabric, console)
+    return 0
+
+
+def start_fabric(experiment: Experiment) -> Fabric:
+    """The device and precision that were asked for.
+
+    Raises:
+        ConfigError: this machine doesn't have them.
+    """
+    settings = experiment.trainer
+    accelerator = settings.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("trainer.accelerator=cuda: no CUDA GPU here; want cpu or auto")
+    if settings.precision == "16-mixed" and accelerator == "cpu":
+        raise ConfigError("trainer.precision=16-mixed: needs a GPU; want 32 or bf16-mixed on a CPU")
+    precision: Any = PRECISIONS[settings.precision]
+    return Fabric(accelerator=accelerator, devices=1, precision=precision)
+
+
+def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Signals | None:
+    """Trains to the last step, or until a signal: then all is saved and the signal returned."""
+    settings, task, folder = experiment.trainer, experiment.task, experiment.run_dir
+    seed_everything(experiment.seed)
+    store = CheckpointStore(folder / CHECKPOINTS, settings.keep_every)
+    last = store.last()
+    saved = load_training(last) if last else None
+    step = saved["position"]["step"] if saved else 0
+    model = open_pretrained(last).model if last else build(experiment)
+    weights = dict(model.state_dict()) if last else None
+
+    model.train()
+    if settings.compile:
+        model.tick = torch.compile(model.tick, fullgraph=True)
+    optimizer = instantiate(experiment.optimizer, "optimizer", params=list(model.parameters()))
+    schedule = instantiate(
+        experiment.schedule, "schedule", optimizer=optimizer, steps=settings.steps
+    )
+    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+    trackers = start_trackers(experiment, step, saved["trackers"] if saved else [])
+    console.print(
+        f"{folder}: {count(model):,} parameters, "
+        + (f"going on from step {step}" if last else "from the start")
+        + f", to step {settings.steps} on {fabric.device}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    validation = task.validation()
+    with ProgressReport(settings.steps, step, console) as report:
+        loop = TrainingLoop(
+            fabric,
+            Trainee(
+                model=wrapped,
+                optimizer=wrapped_optimizer,
+                schedule=schedule,
+                clipper=Clipper(
+                    norm=settings.clip_norm,
+                    quantile=settings.clip_quantile,
+                    window=settings.clip_window,
+                ),
+                loss=instantiate(experiment.loss, "loss"),
+                config=description(experiment.model, task.spec, task),
+            ),
+            stream=Stream(task.training(), batch_size=settings.batch_size, seed=experiment.seed),
+            evaluate=lambda: evaluate(
+                wrapped,
+                validation,
+                task.spec,
+                batch_size=settings.evaluation_batch_size,
+                device=fabric.device,
+            ),
+            store=store,
+            trackers=trackers,
+            report=report,
+            settings=settings,
+        )
+        if saved is not None and weights is not None:
+            loop.restore(weights, saved)
+        stopped = loop.run()
+    for tracker in trackers:
+        tracker.close()
+    if stopped is not None:
+        console.print(
+            f"{stopped.name}: saved at step {loop.position.step}; the same command goes on",
+            highlight=False,
+        )
+    return stopped
+
+
+def build(experiment: Experiment) -> ContinuousThoughtMachine:
+    return build_model(experiment.model, experiment.task.spec, seed=experiment.seed)
+
+
+def start_trackers(
+    experiment: Experiment, step: int, states: list[dict[str, Any]]
+) -> list[Tracker]:
+    """`metrics.jsonl` always, W&B when asked."""
+    trackers: list[Tracker] = [JsonLines(experiment.run_dir / METRICS, step)]
+    asked: Any = OmegaConf.to_container(experiment.tracker)
+    kind = asked.pop("kind", None)
+    if kind == "wandb":
+        merged: dict[str, Any] = {}
+        for state in states:
+            merged |= state
+        trackers.append(
+            WeightsAndBiases(
+                **asked,
+                name=f"{experiment.name}/seed{experiment.seed}",
+                folder=experiment.run_dir,
+                config=experiment.plain,
+                state=merged,
+            )
+        )
+    elif kind != "none":
+        raise ConfigError(f"tracker.kind={kind}: choose tracker=none or tracker=wandb")
+    return trackers

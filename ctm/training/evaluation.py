@@ -1,0 +1,50 @@
+"""Running a model over a set of examples."""
+
+import resource
+import time
+from typing import Any
+
+import torch
+from torch import nn
+
+from ctm.interface import TaskSpec
+from ctm.metrics import Evaluation
+from ctm.tasks.task import FixedExamples
+
+
+def evaluate(
+    model: nn.Module,
+    examples: FixedExamples,
+    spec: TaskSpec,
+    *,
+    batch_size: int,
+    device: torch.device | str,
+) -> dict[str, Any]:
+    """All metrics of `ctm.metrics` over all examples, with seconds, examples a second and memory.
+
+    The model is left in the mode it came in; no random state is drawn from.
+    """
+    was_training = model.training
+    model.eval()
+    evaluation = Evaluation(spec, device)
+    began = time.perf_counter()
+    with torch.inference_mode():
+        for batch in examples.batches(batch_size):
+            batch = batch.to(device)
+            evaluation.add(model(batch.inputs), batch.targets)
+    result = evaluation.result()  # reads the sums back, so the device is done
+    seconds = time.perf_counter() - began
+    model.train(was_training)
+    return result | {
+        "seconds": seconds,
+        "examples_per_second": examples.size / seconds,
+        "peak_memory_bytes": peak_memory(device),
+    }
+
+
+def peak_memory(device: torch.device | str) -> int:
+    """Most bytes in use at once so far: of the GPU's tensors, or of this process on a CPU."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # given in KiB

@@ -1,0 +1,40 @@
+"""Being asked to stop: Ctrl-C, or SIGTERM from a scheduler."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class Interrupts:
+    """While it is open, SIGINT and SIGTERM are noted and nothing is torn; a second one kills.
+
+    Attributes:
+        received: the signal that came, None so far.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number)
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

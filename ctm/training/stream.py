@@ -1,0 +1,65 @@
+"""Training data without end, in which batch number k is a function of the seed and k alone.
+
+So the position in the data is the number of the next batch: a run resumes by asking for it, worker
+processes can't change the order, and ranks take parts that never overlap.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ctm.interface import Batch
+from ctm.tasks.task import Examples
+
+ORDER, CONTENT = 0, 1  # what a generator is for; they never share a state
+
+
+def generator_for(*key: int) -> torch.Generator:
+    """A generator whose state depends on all the numbers of the key."""
+    (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state))
+
+
+class Stream(Dataset[Batch]):
+    """Batches of training examples, `stream[k]` the k-th of this rank.
+
+    Fixed sets are gone through in a new random order each epoch; batches run across the ends of
+    epochs, so all have the same size.
+    """
+
+    def __init__(
+        self, examples: Examples, *, batch_size: int, seed: int, rank: int = 0, ranks: int = 1
+    ) -> None:
+        self.examples, self.batch_size, self.seed = examples, batch_size, seed
+        self.rank, self.ranks = rank, ranks
+
+    def __getitem__(self, k: int) -> Batch:
+        first = (k * self.ranks + self.rank) * self.batch_size
+        indices = torch.arange(first, first + self.batch_size)
+        if self.examples.size is not None:
+            indices = self._shuffled(indices, self.examples.size)
+        return self.examples.take(indices, generator_for(self.seed, CONTENT, self.rank, k))
+
+    def _shuffled(self, places: Int[Tensor, " batch"], size: int) -> Int[Tensor, " batch"]:
+        """Which example stands at each place of the endless row of shuffled epochs."""
+        epochs = places // size
+        indices = torch.empty_like(places)
+        for epoch in epochs.unique().tolist():
+            order = torch.randperm(size, generator=generator_for(self.seed, ORDER, epoch))
+            here = epochs == epoch
+            indices[here] = order[places[here] % size]
+        return indices
+
+    def loader(self, start: int, stop: int, *, workers: int, pin: bool) -> DataLoader[Batch]:
+        """Batches `start` to `stop - 1`, prepared ahead by worker processes if there are any."""
+        return DataLoader(
+            self,
+            batch_size=None,  # they are batches already
+            sampler=range(start, stop),
+            num_workers=workers,
+            pin_memory=pin,
+            # else it would draw from the global generator, once more at each resume
+            generator=torch.Generator(),
+        )

@@ -1,0 +1,127 @@
+"""Where metrics go: always `metrics.jsonl`, and Weights & Biases when asked."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any, Protocol
+
+from ctm.errors import UserError
+
+
+class Tracker(Protocol):
+    """Takes metrics by step. Its state goes into checkpoints, for a resumed run to continue."""
+
+    def log(self, step: int, split: str, metrics: dict[str, Any]) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def close(self) -> None: ...
+
+
+def flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested metrics under names with slashes; lists (per tick) by their index from 1."""
+    numbers: dict[str, float] = {}
+    for name, value in metrics.items():
+        path = f"{prefix}/{name}" if prefix else str(name)
+        if isinstance(value, dict):
+            numbers |= flat(value, path)
+        elif isinstance(value, list):
+            numbers |= flat({f"{tick:02d}": item for tick, item in enumerate(value, 1)}, path)
+        else:
+            numbers[path] = value
+    return numbers
+
+
+class JsonLines:
+    """One JSON object a line: `{"step": 100, "split": "training", "loss": 0.6, ...}`.
+
+    Args:
+        file: appended to.
+        step: lines of later steps are dropped first: what a killed run wrote after its checkpoint
+            will be written again.
+    """
+
+    def __init__(self, file: Path, step: int) -> None:
+        self.file = file
+        if file.exists():
+            kept = [line for line in file.read_text().splitlines() if _step_of(line) <= step]
+            partial = file.with_suffix(".partial")
+            partial.write_text("".join(f"{line}\n" for line in kept))
+            os.replace(partial, file)
+
+    def log(self, step: int, split: str, metrics: dict[str, Any]) -> None:
+        with self.file.open("a") as lines:
+            lines.write(json.dumps({"step": step, "split": split, **metrics}) + "\n")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+def _step_of(line: str) -> float:
+    """The step of a line; a line cut off by a crash is later than all."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+class WeightsAndBiases:
+    """A W&B run, one and the same over all resumes.
+
+    Args:
+        mode: online, or offline (written beside the run, for `wandb sync`).
+        project, entity, group: where it is listed.
+        name: of the run.
+        folder: of the run.
+        config: shown as columns.
+        state: what a checkpoint kept of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: str,
+        project: str,
+        entity: str | None,
+        group: str | None,
+        name: str,
+        folder: Path,
+        config: dict[str, Any],
+        state: dict[str, Any],
+    ) -> None:
+        if mode not in ("online", "offline"):
+            raise UserError(f"tracker.mode={mode}: want online or offline")
+        # takes a second to import, and only who asks for it should wait
+        import wandb
+        from wandb.errors import Error
+
+        self.id = state.get("wandb_id") or secrets.token_hex(4)
+        try:
+            self.run = wandb.init(
+                mode=mode,
+                project=project,
+                entity=entity,
+                group=group,
+                name=name,
+                dir=folder,
+                config=config,
+                id=self.id,
+                resume="allow",
+            )
+        except Error as error:
+            raise UserError(
+                f"W&B can't start ({error}); log in with `wandb login`, or set tracker.mode=offline"
+            ) from None
+
+    def log(self, step: int, split: str, metrics: dict[str, Any]) -> None:
+        self.run.log({f"{split}/{name}": value for name, value in flat(metrics).items()}, step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"wandb_id": self.id}
+
+    def close(self) -> None:
+        self.run.finish()
