@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from ctm.errors import UserError, listed
 
@@ -37,7 +38,7 @@ class RunFolder:
             if not os.access(path, os.W_OK):
                 raise PermissionError("no right to write there")
             if saved.exists():
-                self._compare(OmegaConf.to_container(OmegaConf.load(saved)), config)
+                self._compare(_read(saved), config)
             elif any(file.name != LOCK for file in path.iterdir()):
                 raise UserError(
                     f"run_dir={path}: has files but no {CONFIG}: not a run's; choose another"
@@ -48,9 +49,7 @@ class RunFolder:
                 partial.replace(saved)
         except OSError as error:
             reason = error.strerror or error
-            raise UserError(
-                f"run_dir={path}: can't be written ({reason}); choose another"
-            ) from None
+            raise UserError(f"run_dir={path}: not writable ({reason}); choose another") from None
 
     def _compare(self, saved: Any, config: Mapping[str, Any]) -> None:
         before, now = flat(saved), flat(config)
@@ -80,6 +79,16 @@ class RunFolder:
                     f"run_dir={self.path}: another process trains there; wait for it or stop it"
                 ) from None
             yield
+
+
+def _read(file: Path) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(file))
+    except YAMLError as error:
+        reason = str(error).split("\n", 1)[0]
+        raise UserError(
+            f"{file}: not the settings of a run ({reason}); choose another run_dir"
+        ) from None
 
 
 def _is_free(key: str) -> bool:

@@ -27,14 +27,18 @@ def draw(
 ) -> None:
     """Accuracy, loss and certainty per tick; traces of neurons; the model thinking."""
     figures = folder / FIGURES
-    ticks_figure(metrics["per_tick"], figures / "ticks.png", "test examples")
+    ticks_figure(metrics["per_tick"], figures / "ticks.png", f"{task.kind}: all test examples")
     batch = next(test.batches(SHOWN))
     device = next(model.parameters()).device
     with torch.inference_mode():
         thoughts = model(batch.inputs.to(device), record=True)
     example = most_instructive(thoughts, batch.targets)
     shown = scene(model, task, thoughts, example, batch.inputs[example], batch.targets[example])
-    neurons_figure(shown.post_activations, figures / "neurons.png", "one test example")
+    neurons_figure(
+        shown.post_activations,
+        figures / "neurons.png",
+        f"{task.kind}: neurons while they think about one test example",
+    )
     thinking_gif(shown, figures / "thinking.gif")
     thinking_strip(shown, figures / "thinking.png")
 

@@ -7,7 +7,6 @@ maps what the machine asks at a tick (its action synchronisation) to what it get
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 import torch
 from einops import rearrange
@@ -24,12 +23,6 @@ class ReadingKind(StrEnum):
 
 
 Reading = Callable[[Float[Tensor, "batch pairs"]], Float[Tensor, "batch d_input"]]
-
-
-class Reader(Protocol):
-    """Turns encoded data into a reading."""
-
-    def __call__(self, data: Tensor) -> Reading: ...
 
 
 class AttentionReader(nn.Module):

@@ -92,14 +92,14 @@ def ink_of(image: Image.Image) -> Float[np.ndarray, "8 8"]:
 
     A picture of 8x8 is taken as it is. A larger one is cut to its ink and shrunk by averaging.
     """
-    pixels = np.asarray(image, dtype=np.float32) / 255
+    pixels = np.array(image, dtype=np.float32) / 255
     border = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
     if border.mean() > 0.5:
         pixels = 1 - pixels
     if pixels.shape != (SIDE, SIDE):
         pixels = _cut_to_ink(pixels)
         shrunk = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX)
-        pixels = np.asarray(shrunk, dtype=np.float32)
+        pixels = np.array(shrunk, dtype=np.float32)
     return pixels
 
 

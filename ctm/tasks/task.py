@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from ctm.interface import Batch, TaskSpec
 
 
+@runtime_checkable
 class Examples(Protocol):
     """A set of examples that can be asked for by number.
 

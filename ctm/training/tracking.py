@@ -4,11 +4,12 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ctm.errors import UserError
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Takes metrics by step. Its state goes into checkpoints, for a resumed run to continue."""
 

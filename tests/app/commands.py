@@ -1,0 +1,76 @@
+"""Running the commands as a user does: in a process of their own, in an empty folder."""
+
+import os
+import runpy
+import subprocess
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from ctm.app.command import BAD_INPUT
+
+ROOT = Path(__file__).resolve().parents[2]
+# a CTM so small that hundreds of steps take seconds; with dropout, so that random states matter
+TINY = [
+    "experiment=parity/quick", "task.length=8", "task.validation_size=32", "task.test_size=32",
+    "model.neurons=16", "model.d_input=8", "model.heads=2", "model.ticks=3",
+    "model.memory_length=3", "model.nlm_hidden=2", "model.sync_out=4", "model.sync_action=4",
+    "model.dropout=0.1", "trainer.batch_size=8", "schedule.warmup=2", "run_dir=run",
+]  # fmt: skip
+
+
+def command(script: str, *arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "scripts" / script), *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "HYDRA_FULL_ERROR": "0"}
+
+
+def run_well(script: str, *arguments: str, cwd: Path) -> str:
+    """Runs a script that must succeed. Returns what it printed."""
+    done = subprocess.run(
+        command(script, *arguments),
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def complaint(script: str, *arguments: str, cwd: Path) -> str:
+    """Runs a script that must refuse, in this process to save time. Returns its one line."""
+    path = ROOT / "scripts" / script
+    out, err = StringIO(), StringIO()
+    with (
+        patch.object(sys, "argv", [str(path), *arguments]),
+        chdir(cwd),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        runpy.run_path(str(path), run_name="__main__")
+    assert end.value.code == BAD_INPUT, f"{end.value.code}: {out.getvalue()}{err.getvalue()}"
+    lines = err.getvalue().strip().splitlines()
+    assert len(lines) == 1, err.getvalue()
+    return lines[0]
+
+
+def start(script: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Starts a script and goes on."""
+    return subprocess.Popen(
+        command(script, *arguments),
+        cwd=cwd,
+        env={**environment(), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )

@@ -1,0 +1,125 @@
+"""The command line: what composes, and what every mistake is answered by."""
+
+import pytest
+
+from ctm.app.compose import CONFIGS, compose, experiments, instantiate
+from ctm.errors import ConfigError
+from ctm.models.build import build_model
+
+PARITY_PARAMETERS = {  # SPEC, section 4
+    "parity/ctm_1_1": 4_908_706,
+    "parity/ctm_10_5": 5_043_874,
+    "parity/ctm_25_10": 5_212_834,
+    "parity/ctm_50_25": 5_719_714,
+    "parity/ctm_75_25": 5_719_714,
+    "parity/ctm_100_50": 6_564_514,
+}
+
+
+@pytest.mark.parametrize("name", experiments())
+def test_every_experiment_composes_and_builds(name: str) -> None:
+    experiment = compose([f"experiment={name}"])
+    assert experiment.name == name
+    assert str(experiment.run_dir) == f"runs/{name}/seed0"
+    model = build_model(experiment.model, experiment.task.spec, device="meta")
+    assert sum(weight.numel() for weight in model.parameters()) > 0
+
+
+@pytest.mark.parametrize(("name", "parameters"), PARITY_PARAMETERS.items())
+def test_paper_rows_have_the_published_parameter_count(name: str, parameters: int) -> None:
+    experiment = compose([f"experiment={name}"])
+    model = build_model(experiment.model, experiment.task.spec, device="meta")
+    assert sum(weight.numel() for weight in model.parameters()) == parameters
+
+
+def test_every_experiment_is_a_short_diff() -> None:
+    for file in (CONFIGS / "experiment").rglob("*.yaml"):
+        lines = [line for line in file.read_text().splitlines() if line.strip()]
+        assert len([line for line in lines if not line.startswith("#")]) <= 20, file
+
+
+def test_every_encoder_of_the_configs_composes() -> None:
+    for file in (CONFIGS / "model" / "encoder").glob("*.yaml"):
+        experiment = compose(["experiment=digits/quick", f"model/encoder={file.stem}"])
+        assert experiment.model.encoder.kind in file.stem
+
+
+def test_name_seed_and_run_dir_choose_the_folder() -> None:
+    assert str(compose(["name=mine", "seed=3"]).run_dir) == "runs/mine/seed3"
+    assert str(compose(["name=mine", "run_dir=elsewhere/x"]).run_dir) == "elsewhere/x"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["experiment=parity/quik"], "experiment=parity/quik: no such experiment; did you mean p"),
+        (["experiment=nonsense"], "experiment=nonsense: no such experiment; did you mean"),
+        (["experiment=parity/_paperr"], "no such experiment"),
+        ([], "experiment=?: choose one of digits/quick, parity/ctm_100_50"),
+        (["model.tick=3"], "model.tick=3: no such setting; did you mean model.ticks"),
+        (["optimizer.lrate=3"], "optimizer.lrate=3: no such setting; did you mean optimizer.lr"),
+        (["nonsense=3"], "nonsense=3: no such setting"),
+        (["+model.tick=3"], "model.tick=3: no such setting; model has kind, ticks"),
+        (["+model.encoder.width=3"], "model.encoder.width=3: no such setting"),
+        (["model.ticks=many"], "model.ticks=many: Value 'many' of type 'str' could not be"),
+        (["model.ticks=2.5"], "model.ticks=2.5: Value '2.5' of type 'float'"),
+        (["model.ticks=0"], "model.ticks=0: want 1 or more"),
+        (["model.neurons=null"], "model.neurons=null: field 'model.neurons' is not Optional"),
+        (["model.pairing=sparse"], "expected one of [dense, semi_dense, random]"),
+        (["model.heads=3"], "model.heads=3: want a divisor of model.d_input=64"),
+        (["model.heads=0"], "model.heads=0: want a divisor of model.d_input=64"),
+        (["model.sync_action=0"], "model.sync_action=0: want 1 or more"),
+        (["model.pairing=random", "model.self_pairs=33"], "model.self_pairs=33: want at most the"),
+        (["model.self_pairs=1"], "model.self_pairs=1: want 0"),
+        (["model.pairing=dense", "model.sync_out=257"], "model.sync_out=257: want at most model"),
+        (["model.dropout=1"], "model.dropout=1.0: want 0 <= p < 1"),
+        (["model/encoder=transformer"], "model/encoder=transformer: no such model/encoder; di"),
+        (["task=parities"], "task=parities: no such task; did you mean parity"),
+        (["task.length=0"], "task.length=0: want 1 or more"),
+        (["seed=first"], "seed=first: want a whole number of 0 or more"),
+        (["describe=3"], "describe=3: want true or false"),
+        (["trainer.steps=0"], "trainer.steps=0: want 1 or more"),
+        (["trainer.precision=64"], "trainer.precision=64: want one of 32, bf16-mixed, 16-mixed"),
+        (["trainer.accelerator=tpu"], "trainer.accelerator=tpu: want one of auto, cpu, cuda"),
+        (["trainer.clip_norm=1"], "null where trainer.clip_norm is set"),
+        (["nonsense"], "nonsense: Error parsing override 'nonsense'; want settings of the form"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_answered_by_one_line(overrides: list[str], said: str) -> None:
+    base = (
+        []
+        if not overrides or overrides[0].startswith("experiment")
+        else ["experiment=parity/quick"]
+    )
+    with pytest.raises(ConfigError) as caught:
+        compose([*base, *overrides])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["model/encoder=conv"], "model/encoder=conv: it can't read inputs of kind signs"),
+        (["model.encoder.kind=conv"], "kind=conv: these are the settings of another kind"),
+        (["model.encoder.positions=fourier"], "positions=fourier: this encoder's tokens have 1"),
+        (["model/encoder=none"], "model.d_input=64: model/encoder=none hands on the task's 16"),
+        (["model.reading=direct"], "model.reading=direct: model/encoder=parity gives many tokens"),
+        (["model/encoder=none", "model.d_input=16"], "model.reading=attention: model/encoder=none"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(overrides: list[str], said: str) -> None:
+    experiment = compose(["experiment=parity/quick", *overrides])
+    with pytest.raises(ConfigError) as caught:
+        build_model(experiment.model, experiment.task.spec, device="meta")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_optimizer_settings_are_answered_by_one_line() -> None:
+    experiment = compose(["experiment=parity/quick", "optimizer.lr=fast"])
+    model = build_model(experiment.model, experiment.task.spec)
+    with pytest.raises(ConfigError) as caught:
+        instantiate(experiment.optimizer, "optimizer", params=list(model.parameters()))
+    assert str(caught.value).startswith("optimizer: torch.optim.AdamW refuses its settings")
+    assert "\n" not in str(caught.value)
