@@ -45,13 +45,15 @@ def from_plain(kinds: Mapping[str, type[T]], plain: Any, where: str = "config") 
     """
     if not isinstance(plain, Mapping):
         raise ConfigError(f"{where}: want settings by name, got {plain!r:.60}")
-    if plain.get("kind") not in kinds:
-        raise ConfigError(f"{where}.kind={plain.get('kind')}: choose one of {', '.join(kinds)}")
-    cls = kinds[plain["kind"]]
+    kind = plain.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ConfigError(f"{where}.kind={kind!s:.60}: choose one of {', '.join(kinds)}")
+    cls = kinds[kind]
     parts: Mapping[str, Mapping[str, type]] = getattr(cls, "parts", {})
     values = {key: value for key, value in plain.items() if key not in parts}
-    if "${" in str(values):
-        raise ConfigError(f"{where}: references such as ${{...}} are not allowed in saved configs")
+    for key, value in values.items():
+        if "${" in str(value):  # OmegaConf would look it up, in the environment too
+            raise ConfigError(f"{where}.{key}={value!s:.60}: want a value, not a reference")
     nested = {
         name: from_plain(table, plain.get(name), f"{where}.{name}") for name, table in parts.items()
     }

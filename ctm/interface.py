@@ -95,6 +95,10 @@ class Batch:
             self.inputs.to(device, non_blocking=True), self.targets.to(device, non_blocking=True)
         )
 
+    def pin_memory(self) -> Self:
+        """In memory that a GPU can copy from on its own (called by torch's DataLoader)."""
+        return type(self)(self.inputs.pin_memory(), self.targets.pin_memory())
+
 
 @dataclass
 class Trace:

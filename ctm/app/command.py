@@ -1,5 +1,6 @@
 """What all commands share: a user's mistake is answered by one line, never by a traceback."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,12 +20,14 @@ BAD_INPUT = 2  # exit status
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Prints what a user got wrong and exits with status 2."""
+    """Prints what a user got wrong and exits with status 2; ends quietly on Ctrl-C."""
     try:
         yield
     except UserError as error:
         sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
         sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:  # training itself saves first: ctm/training/interrupts.py
+        sys.exit(128 + signal.SIGINT)
 
 
 def hydra_command(work: Callable[[Experiment], int]) -> Callable[[], None]:

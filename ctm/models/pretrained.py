@@ -62,8 +62,9 @@ def open_pretrained(path: str | Path, *, device: torch.device | str = "cpu") -> 
         spec = _spec(saved.get("spec"))
         # on the meta device first: no weight is drawn only to be overwritten
         model = build_model(config, spec, device="meta")
-    except ConfigError as error:
-        raise CheckpointError(f"{folder / CONFIG}: {error}") from None
+    except (ConfigError, RuntimeError) as error:  # torch refuses sizes past all memory so
+        reason = str(error).split("\n", 1)[0]
+        raise CheckpointError(f"{folder / CONFIG}: {reason}") from None
     load_strictly(model, read_weights(folder / WEIGHTS), assign=True)
     return Pretrained(model.to(device).eval(), config, spec, saved.get("task") or {})
 
@@ -97,5 +98,5 @@ def _spec(saved: Any) -> TaskSpec:
             tuple(map(int, saved["input_shape"])),
             tuple(map(int, saved["output_shape"])),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"spec={saved!r:.80}: not a task's sizes ({error})") from None

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ctm.errors import CheckpointError, listed
+from ctm.layers.sync import Synchronisation
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
@@ -32,7 +34,7 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], *, assign: bool
             comes to have weights.
 
     Raises:
-        CheckpointError: names what is missing, unexpected, or of another shape.
+        CheckpointError: names what is missing, unexpected, of another shape or kind of number.
     """
     wanted = model.state_dict()
     faults = [f"{name} missing" for name in wanted if name not in state]
@@ -42,6 +44,28 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], *, assign: bool
         for name, value in wanted.items()
         if name in state and state[name].shape != value.shape
     ]
+    faults += [
+        f"{name} holds {state[name].dtype}, want {value.dtype}"
+        for name, value in wanted.items()
+        if name in state and not _converts(state[name].dtype, value.dtype)
+    ]
+    faults += [
+        f"{name}.{side} names neurons that are not there"
+        for name, sync in model.named_modules()
+        if isinstance(sync, Synchronisation)
+        for side in ("left", "right")
+        if not faults and not _within(state[f"{name}.{side}"], sync.neurons)
+    ]
     if faults:
         raise CheckpointError(f"these weights are of another model: {listed(faults)}")
-    model.load_state_dict(state, assign=assign)
+    typed = {name: state[name].to(value.dtype) for name, value in wanted.items()}
+    model.load_state_dict(typed, assign=assign)
+
+
+def _converts(came: torch.dtype, wanted: torch.dtype) -> bool:
+    """Floating-point numbers of any width do; indices and counts must be what they are."""
+    return came == wanted or (came.is_floating_point and wanted.is_floating_point)
+
+
+def _within(indices: Tensor, neurons: int) -> bool:
+    return not len(indices) or bool(indices.min() >= 0 and indices.max() < neurons)

@@ -76,13 +76,21 @@ def open_grey(path: Path) -> Image.Image:
     Raises:
         UserError: no such file, or not a picture.
     """
+    name = repr(str(path))[1:-1]  # one line, whatever it is called
     try:
         with Image.open(path) as image:
             coloured = image.convert("RGBA")
     except FileNotFoundError:
-        raise UserError(f"input={path}: no such file; want a picture of a digit") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"input={path}: not a picture that can be read ({error})") from None
+        raise UserError(f"input={name}: no such file; want a picture of a digit") from None
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise UserError(f"input={name}: not a picture that can be read ({reason})") from None
     ground = Image.new("RGBA", coloured.size, "white")
     return Image.alpha_composite(ground, coloured).convert("L")
 

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ctm.config import wanted
@@ -13,9 +14,17 @@ from ctm.errors import UserError
 from ctm.interface import Batch, InputKind, TaskSpec
 from ctm.tasks.task import FixedExamples, Task
 
-HELD_OUT = 16  # one sequence in so many is never trained on
-SHORTEST_HELD_OUT = 8  # bits: shorter sequences are too few to keep some back
-VALIDATION_SEED, TEST_SEED = 1, 2
+PARTS = 32  # of all sequences: one for validation, one for test, the others for training
+SHORTEST_PARTED = 8  # bits: shorter sequences are too few to keep some back
+
+
+class Part(Enum):
+    """Which sequences a set of examples draws from; with it, the seed of the fixed sets."""
+
+    training = 0
+    validation = 1
+    test = 2
+
 
 Signs = Float[Tensor, "batch length"]
 
@@ -25,44 +34,42 @@ def targets_of(signs: Signs) -> Int[Tensor, "batch length"]:
     return (signs < 0).long().cumsum(1) % 2
 
 
-def is_held_out(signs: Signs) -> Bool[Tensor, " batch"]:
-    """Which sequences belong to validation and test: a fixed pseudo-random 1 in 16.
+def part_of(signs: Signs) -> Int[Tensor, " batch"]:
+    """The `Part` that each sequence belongs to, for good: a pseudo-random 1 in 32 is validation's.
 
-    Decided by a hash of the sequence alone, so that no training run ever meets them, whatever its
-    seed. Among sequences of less than 8 bits none is held out.
+    Decided by a hash of the sequence alone, so that no training run ever meets what tests it,
+    whatever its seed.
     """
-    length = signs.shape[1]
-    if length < SHORTEST_HELD_OUT:
-        return torch.zeros(len(signs), dtype=torch.bool)
-    weights = torch.from_numpy(np.random.default_rng(0).integers(2**62, size=length))
+    weights = torch.from_numpy(np.random.default_rng(0).integers(2**62, size=signs.shape[1]))
     mixed = ((signs < 0).long() * weights).sum(1)
     mixed = (mixed ^ (mixed >> 29)) * 0x1CE4E5B9BF58476D
-    return (mixed >> 33) % HELD_OUT == 0
+    drawn = (mixed >> 33) % PARTS
+    return torch.where(drawn <= Part.test.value, drawn, Part.training.value)
 
 
-def draw_signs(count: int, length: int, generator: torch.Generator, *, held_out: bool) -> Signs:
-    """Random sequences, all held out or none."""
-    held_out = held_out and length >= SHORTEST_HELD_OUT
+def draw_signs(count: int, length: int, generator: torch.Generator, part: Part) -> Signs:
+    """Random sequences of one part. Below 8 bits there is one part only, that of all sequences."""
+    whole = length < SHORTEST_PARTED
+    more = PARTS if part is not Part.training and not whole else 1
     kept: list[Signs] = []
     missing = count
     while missing > 0:
-        more = missing * HELD_OUT if held_out else missing
-        signs = torch.randint(0, 2, (more, length), generator=generator).float() * 2 - 1
-        fitting = signs[is_held_out(signs) == held_out][:missing]
-        kept.append(fitting)
-        missing -= len(fitting)
+        signs = torch.randint(0, 2, (missing * more, length), generator=generator).float() * 2 - 1
+        fitting = signs if whole else signs[part_of(signs) == part.value]
+        kept.append(fitting[:missing])
+        missing -= len(kept[-1])
     return torch.cat(kept)
 
 
 @dataclass(frozen=True)
 class EndlessParity:
-    """Sequences made up as they are asked for, none of the held-out ones."""
+    """Sequences of the training part, made up as they are asked for."""
 
     length: int
     size: int | None = None
 
     def take(self, indices: Int[Tensor, " batch"], generator: torch.Generator) -> Batch:
-        signs = draw_signs(len(indices), self.length, generator, held_out=False)
+        signs = draw_signs(len(indices), self.length, generator, Part.training)
         return Batch(signs, targets_of(signs))
 
 
@@ -72,7 +79,7 @@ class Parity(Task):
 
     Args:
         length: of the sequences.
-        validation_size, test_size: held-out sequences for each.
+        validation_size, test_size: sequences of each, none of which is ever trained on.
     """
 
     kind: str = "parity"
@@ -96,22 +103,23 @@ class Parity(Task):
         return EndlessParity(self.length)
 
     def validation(self) -> FixedExamples:
-        return self._held_out(self.validation_size, VALIDATION_SEED)
+        return self._fixed(self.validation_size, Part.validation)
 
     def test(self) -> FixedExamples:
-        return self._held_out(self.test_size, TEST_SEED)
+        return self._fixed(self.test_size, Part.test)
 
-    def _held_out(self, size: int, seed: int) -> FixedExamples:
-        generator = torch.Generator().manual_seed(seed)
-        signs = draw_signs(size, self.length, generator, held_out=True)
+    def _fixed(self, size: int, part: Part) -> FixedExamples:
+        generator = torch.Generator().manual_seed(part.value)
+        signs = draw_signs(size, self.length, generator, part)
         return FixedExamples(signs, targets_of(signs))
 
     def parse(self, text: str) -> Float[Tensor, "1 length"]:
         """A string of 0 and 1: every 1 is a -1 of the sequence and turns the parity."""
         strange = sorted(set(text) - {"0", "1"})
         if strange or len(text) != self.length:
+            shown = repr(text)[1:-1][:40]
             found = f"characters {strange}" if strange else f"{len(text)} characters"
-            raise UserError(f"input={text:.40}: {found}; want {self.length} characters 0 or 1")
+            raise UserError(f"input={shown}: {found}; want {self.length} characters 0 or 1")
         return torch.tensor([[-1.0 if bit == "1" else 1.0 for bit in text]])
 
     def picture(self, inputs: Float[Tensor, " length"]) -> Float[np.ndarray, "height width"]:

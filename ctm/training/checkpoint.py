@@ -65,9 +65,9 @@ class CheckpointStore:
             sync(partial)
             partial.rename(final)
             sync(self.folder)
-        self._point(LAST, final)
-        if best:
+        if best:  # first: after a crash in between, the run comes back to here and does it again
             self._point(BEST, final)
+        self._point(LAST, final)
         self._prune()
         return final
 
@@ -97,7 +97,7 @@ class CheckpointStore:
 
     def _prune(self) -> None:
         for partial in self.folder.glob(f"*{PARTIAL}"):  # of a run that was killed
-            shutil.rmtree(partial)
+            partial.unlink() if partial.is_symlink() else shutil.rmtree(partial)
         kept = {self.last(), self.best()}
         for step, path in self.steps().items():
             forever = self.keep_every is not None and step % self.keep_every == 0

@@ -2,6 +2,8 @@
 
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,22 +26,31 @@ def evaluate(
 
     The model is left in the mode it came in; no random state is drawn from.
     """
-    was_training = model.training
-    model.eval()
     evaluation = Evaluation(spec, device)
     began = time.perf_counter()
-    with torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         for batch in examples.batches(batch_size):
             batch = batch.to(device)
             evaluation.add(model(batch.inputs), batch.targets)
     result = evaluation.result()  # reads the sums back, so the device is done
     seconds = time.perf_counter() - began
-    model.train(was_training)
     return result | {
         "seconds": seconds,
         "examples_per_second": examples.size / seconds,
         "peak_memory_bytes": peak_memory(device),
     }
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode; afterwards every part is in its own mode again."""
+    training = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 def peak_memory(device: torch.device | str) -> int:

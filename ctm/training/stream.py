@@ -4,6 +4,8 @@ So the position in the data is the number of the next batch: a run resumes by as
 processes can't change the order, and ranks take parts that never overlap.
 """
 
+import signal
+
 import numpy as np
 import torch
 from jaxtyping import Int
@@ -20,6 +22,15 @@ def generator_for(*key: int) -> torch.Generator:
     """A generator whose state depends on all the numbers of the key."""
     (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state))
+
+
+def ignore_signals(worker: int) -> None:
+    """Leaves it to the training process to end the workers, once it has saved.
+
+    Schedulers and terminals send their signals to the whole group of processes.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Stream(Dataset[Batch]):
@@ -60,6 +71,7 @@ class Stream(Dataset[Batch]):
             sampler=range(start, stop),
             num_workers=workers,
             pin_memory=pin,
+            worker_init_fn=ignore_signals if workers else None,
             # else it would draw from the global generator, once more at each resume
             generator=torch.Generator(),
         )

@@ -1,6 +1,7 @@
 """Whole runs by the command line: trained, stopped, killed, gone on with, finished."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -118,6 +119,18 @@ def test_a_signal_saves_and_ends_cleanly(
         assert f"{number.name}: saved at step" in out
         assert "Traceback" not in out
         run_well("train.py", *LONG, cwd=tmp_path)
+    assert_equal_to_the_uninterrupted(tmp_path / "run", uninterrupted)
+
+
+def test_a_signal_to_the_whole_group_saves_too(uninterrupted: Path, tmp_path: Path) -> None:
+    # as schedulers send it: data workers get it as well
+    process = start("train.py", *LONG, "trainer.workers=2", cwd=tmp_path)
+    wait_for_a_checkpoint(tmp_path / "run")
+    os.killpg(process.pid, signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode in (0, 128 + signal.SIGTERM), out
+    assert "Traceback" not in out
+    run_well("train.py", *LONG, cwd=tmp_path)
     assert_equal_to_the_uninterrupted(tmp_path / "run", uninterrupted)
 
 

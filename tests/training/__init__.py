@@ -1,0 +1,3 @@
+"""Lightning imports torchvision, which a CPU-only torch can import only after `ctm`."""
+
+import ctm as ctm

@@ -1,0 +1,69 @@
+"""Signals: the first is noted, the second does what it did before."""
+
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+from ctm.training.interrupts import Interrupts
+
+each_signal = pytest.mark.parametrize("number", Interrupts.SIGNALS)
+
+
+class Outer:
+    """The handler that was there before."""
+
+    def __init__(self) -> None:
+        self.caught: list[int] = []
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.caught.append(number)
+
+
+@pytest.fixture
+def outer() -> Iterator[Outer]:
+    handler = Outer()
+    before = {number: signal.signal(number, handler) for number in Interrupts.SIGNALS}
+    yield handler
+    for number, old in before.items():
+        signal.signal(number, old)
+
+
+def test_without_a_signal_nothing_is_noted(outer: Outer) -> None:
+    with Interrupts() as interrupts:
+        assert interrupts.received is None
+    assert outer.caught == []
+
+
+@each_signal
+def test_the_first_signal_is_noted_and_nothing_is_torn(
+    outer: Outer, number: signal.Signals
+) -> None:
+    with Interrupts() as interrupts:
+        signal.raise_signal(number)
+        assert interrupts.received is number
+    assert outer.caught == []
+
+
+@each_signal
+def test_the_second_signal_does_what_it_did_before(outer: Outer, number: signal.Signals) -> None:
+    with Interrupts() as interrupts:
+        signal.raise_signal(number)
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupts.received is number
+        assert outer.caught == [signal.SIGTERM]
+
+
+@each_signal
+def test_handlers_are_as_before_afterwards(outer: Outer, number: signal.Signals) -> None:
+    with Interrupts():
+        pass
+    signal.raise_signal(number)
+    assert outer.caught == [number]
+
+
+def test_handlers_are_as_before_after_an_error(outer: Outer) -> None:
+    with pytest.raises(MemoryError), Interrupts():
+        raise MemoryError
+    assert [signal.getsignal(number) for number in Interrupts.SIGNALS] == [outer, outer]
