@@ -9,12 +9,12 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ctm.config import one_line
-from ctm.errors import ConfigError, listed
+from ctm.errors import ConfigError, UserError, listed
 from ctm.models.config import ENCODERS, MODELS, CTMConfig
 from ctm.tasks import TASKS, Task
 from ctm.training.settings import TrainerConfig
@@ -120,19 +120,19 @@ def _refuse_additions(where: str, plain: dict[str, Any], typed: Any) -> None:
             _refuse_additions(f"{where}.{name}", value, getattr(typed, name))
 
 
-def instantiate(config: DictConfig, where: str, **more: Any) -> Any:
+def instantiate(config: DictConfig, where: str, /, **more: Any) -> Any:
     """The object that a `_target_` names: the only place where names from YAML become objects.
 
     Raises:
         ConfigError: the settings under `where` aren't what it takes.
     """
     try:
-        return hydra.utils.instantiate(config, **more)
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, ConfigError):
-            raise cause from None
-        reason = str(cause).split("\n", 1)[0]
+        factory = hydra.utils.instantiate(config, _partial_=True, _convert_="all")
+        return factory(**more)
+    except UserError:
+        raise
+    except (HydraException, TypeError, ValueError) as error:
+        reason = str(error.__cause__ or error).split("\n", 1)[0]
         raise ConfigError(
             f"{where}: {config.get('_target_')} refuses its settings: {reason}"
         ) from None

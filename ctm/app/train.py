@@ -2,11 +2,13 @@
 
 import json
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from ctm.app.compose import Experiment, instantiate
@@ -25,7 +27,7 @@ from ctm.training.progress import ProgressReport
 from ctm.training.randomness import seed_everything
 from ctm.training.settings import PRECISIONS
 from ctm.training.stream import Stream
-from ctm.training.tracking import JsonLines, Tracker, WeightsAndBiases
+from ctm.training.tracking import JsonLines, Tracker
 
 METRICS = "metrics.jsonl"
 
@@ -73,23 +75,19 @@ def start_fabric(experiment: Experiment) -> Fabric:
 
 def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Signals | None:
     """Trains to the last step, or until a signal: then all is saved and the signal returned."""
-    settings, task, folder = experiment.trainer, experiment.task, experiment.run_dir
-    seed_everything(experiment.seed)
+    settings, folder = experiment.trainer, experiment.run_dir
     store = CheckpointStore(folder / CHECKPOINTS, settings.keep_every)
     last = store.last()
     saved = load_training(last) if last else None
     step = saved["position"]["step"] if saved else 0
-    model = open_pretrained(last).model if last else build(experiment)
-    weights = dict(model.state_dict()) if last else None
-
-    model.train()
-    if settings.compile:
-        model.tick = torch.compile(model.tick, fullgraph=True)
-    optimizer = instantiate(experiment.optimizer, "optimizer", params=list(model.parameters()))
-    schedule = instantiate(
-        experiment.schedule, "schedule", optimizer=optimizer, steps=settings.steps
+    seed_everything(experiment.seed)
+    spec = experiment.task.spec
+    model = (
+        open_pretrained(last).model
+        if last
+        else build_model(experiment.model, spec, seed=experiment.seed)
     )
-    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+    trainee = prepare(experiment, fabric, model)
     trackers = start_trackers(experiment, step, saved["trackers"] if saved else [])
     console.print(
         f"{folder}: {count(model):,} parameters, "
@@ -98,27 +96,18 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
         highlight=False,
         soft_wrap=True,
     )
-    validation = task.validation()
-    with ProgressReport(settings.steps, step, console) as report:
+    with ProgressReport(settings.steps, step, console) as report, closed_after(trackers):
         loop = TrainingLoop(
             fabric,
-            Trainee(
-                model=wrapped,
-                optimizer=wrapped_optimizer,
-                schedule=schedule,
-                clipper=Clipper(
-                    norm=settings.clip_norm,
-                    quantile=settings.clip_quantile,
-                    window=settings.clip_window,
-                ),
-                loss=instantiate(experiment.loss, "loss"),
-                config=description(experiment.model, task.spec, task),
+            trainee,
+            stream=Stream(
+                experiment.task.training(), batch_size=settings.batch_size, seed=experiment.seed
             ),
-            stream=Stream(task.training(), batch_size=settings.batch_size, seed=experiment.seed),
-            evaluate=lambda: evaluate(
-                wrapped,
-                validation,
-                task.spec,
+            evaluate=partial(
+                evaluate,
+                trainee.model,
+                experiment.task.validation(),
+                spec,
                 batch_size=settings.evaluation_batch_size,
                 device=fabric.device,
             ),
@@ -127,11 +116,9 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
             report=report,
             settings=settings,
         )
-        if saved is not None and weights is not None:
-            loop.restore(weights, saved)
+        if saved is not None:
+            loop.restore(saved)
         stopped = loop.run()
-    for tracker in trackers:
-        tracker.close()
     if stopped is not None:
         console.print(
             f"{stopped.name}: saved at step {loop.position.step}; the same command goes on",
@@ -140,30 +127,54 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
     return stopped
 
 
-def build(experiment: Experiment) -> ContinuousThoughtMachine:
-    return build_model(experiment.model, experiment.task.spec, seed=experiment.seed)
+def prepare(experiment: Experiment, fabric: Fabric, model: ContinuousThoughtMachine) -> Trainee:
+    """The model on its device, with all that changes it."""
+    settings = experiment.trainer
+    model.train()
+    if settings.compile:
+        model.tick = torch.compile(model.tick, fullgraph=True)
+    optimizer = instantiate(experiment.optimizer, "optimizer", params=model.parameters())
+    schedule = instantiate(
+        experiment.schedule, "schedule", optimizer=optimizer, steps=settings.steps
+    )
+    loss = instantiate(experiment.loss, "loss")
+    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+    return Trainee(
+        model=wrapped,
+        optimizer=wrapped_optimizer,
+        schedule=schedule,
+        clipper=Clipper(
+            norm=settings.clip_norm,
+            quantile=settings.clip_quantile,
+            window=settings.clip_window,
+        ),
+        loss=loss,
+        config=description(experiment.model, experiment.task.spec, experiment.task),
+    )
 
 
 def start_trackers(
     experiment: Experiment, step: int, states: list[dict[str, Any]]
 ) -> list[Tracker]:
-    """`metrics.jsonl` always, W&B when asked."""
+    """`metrics.jsonl` always, and the one that was asked for."""
     trackers: list[Tracker] = [JsonLines(experiment.run_dir / METRICS, step)]
-    asked: Any = OmegaConf.to_container(experiment.tracker)
-    kind = asked.pop("kind", None)
-    if kind == "wandb":
-        merged: dict[str, Any] = {}
-        for state in states:
-            merged |= state
-        trackers.append(
-            WeightsAndBiases(
-                **asked,
-                name=f"{experiment.name}/seed{experiment.seed}",
-                folder=experiment.run_dir,
-                config=experiment.plain,
-                state=merged,
-            )
+    if experiment.tracker.get("_target_"):
+        asked = instantiate(
+            experiment.tracker,
+            "tracker",
+            name=f"{experiment.name}/seed{experiment.seed}",
+            folder=experiment.run_dir,
+            config=experiment.plain,
+            state={key: value for state in states for key, value in state.items()},
         )
-    elif kind != "none":
-        raise ConfigError(f"tracker.kind={kind}: choose tracker=none or tracker=wandb")
+        trackers.append(asked)
     return trackers
+
+
+@contextmanager
+def closed_after(trackers: list[Tracker]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for tracker in trackers:
+            tracker.close()

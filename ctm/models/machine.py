@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ctm.errors import ConfigError
 from ctm.interface import Thoughts, Trace
 from ctm.layers.reading import Attention, Reading
 from ctm.layers.sync import Sums, Synchronisation
@@ -125,11 +126,14 @@ class ContinuousThoughtMachine(nn.Module):
             record: also return the trace of everything inside.
             ticks: other than the model's own number.
         """
+        ticks = self.ticks if ticks is None else ticks
+        if ticks < 1:
+            raise ConfigError(f"ticks={ticks}: want 1 or more")
         reading = self.read(inputs)
         state = self.start(len(inputs))
         recorder = Recorder(self, reading) if record else None
         synced = []
-        for _ in range(self.ticks if ticks is None else ticks):
+        for _ in range(ticks):
             before, state = state, self.tick(state, reading)
             synced.append(self.sync_out(state.out))
             if recorder is not None:

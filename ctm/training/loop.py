@@ -253,10 +253,9 @@ class TrainingLoop:
             self.position.step, trainee.model.state_dict(), trainee.config, training, best=best
         )
 
-    def restore(self, weights: Mapping[str, Tensor], saved: Mapping[str, Any]) -> None:
-        """Goes on from a checkpoint: its weights, and what `save` put beside them."""
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Goes on from what `save` put beside the weights; the model holds those already."""
         trainee = self.trainee
-        trainee.model.load_state_dict(weights)
         trainee.optimizer.load_state_dict(saved["optimizer"])
         trainee.schedule.load_state_dict(saved["schedule"])
         trainee.clipper.load_state_dict(saved["clipper"])

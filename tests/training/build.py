@@ -92,7 +92,6 @@ class Run:
         saved = load_training(last) if last else None
         step = saved["position"]["step"] if saved else 0
         model = open_pretrained(last).model if last else build_model(self.model, spec, seed=0)
-        weights = dict(model.state_dict())
         optimizer = AdamW(model.parameters(), lr=self.lr)
         schedule = WarmupCosine(optimizer, steps=settings.steps, warmup=min(3, settings.steps))
         wrapped, wrapped_optimizer = fabric.setup(model.train(), optimizer)
@@ -126,7 +125,7 @@ class Run:
             settings=settings,
         )
         if saved is not None:
-            loop.restore(weights, saved)
+            loop.restore(saved)
         return loop
 
     def lines(self) -> list[dict[str, Any]]:
