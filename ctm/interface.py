@@ -7,7 +7,7 @@ o output position, c class.
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -70,11 +70,6 @@ class TaskSpec:
         """Answers that one input asks for: the product of the position axes."""
         return math.prod(self.output_shape[:-1])
 
-    @property
-    def outputs(self) -> int:
-        """Numbers in one prediction, the width of the model's last layer."""
-        return math.prod(self.output_shape)
-
     def blank_inputs(self, batch: int, device: torch.device | str) -> Tensor:
         """Inputs of the right shape and no content, to count operations with."""
         return torch.ones(batch, *self.input_shape, device=device)
@@ -104,7 +99,7 @@ class Batch:
 class Trace:
     """All that happened inside a model, tick by tick: float32, detached, on the CPU.
 
-    Axes without attention: `attention` and `sync_action` are None for a model that has none.
+    `attention` and `sync_action` are None for a model without attention.
     """
 
     post_activations: Float[Tensor, "batch ticks neurons"]
@@ -121,7 +116,8 @@ def certainty(logits: Float[Tensor, "batch ticks *output"]) -> Float[Tensor, "ba
     """
     log_p = logits.float().log_softmax(-1)
     entropy = -(log_p.exp() * log_p).sum(-1) / math.log(logits.shape[-1])
-    return 1 - entropy.flatten(2).mean(-1) if entropy.dim() > 2 else 1 - entropy
+    sure = 1 - entropy.flatten(2).mean(-1) if entropy.dim() > 2 else 1 - entropy
+    return sure.clamp(0, 1)  # rounding leaves -2e-7 where the logits are all but equal
 
 
 # Not frozen: Lightning Fabric rebuilds a model's outputs when it changes their precision.
@@ -167,6 +163,6 @@ class Thoughts:
                 share = self.certainty / self.certainty.sum(1, keepdim=True).clamp_min(1e-12)
                 return torch.einsum("bt,bt...->b...", share.to(self.logits.dtype), self.logits)
 
-    def examples(self, keep: Any) -> Self:
-        """The thoughts about some examples of the batch (an index, slice or mask)."""
-        return type(self)(self.logits[keep], self.certainty[keep])
+    def last_ticks(self, count: int) -> Self:
+        """What was thought at the last `count` ticks, without the trace."""
+        return type(self)(self.logits[:, -count:], self.certainty[:, -count:])

@@ -1,7 +1,7 @@
 """Losses over all ticks of a thought, of which two ticks an example count (paper, section 3.5).
 
-Each has `per_tick(thoughts, targets)`, the loss of every example at every tick, which evaluation
-reports too.
+Each has `per_tick(thoughts, targets)`, its value for every example at every tick. (Evaluation
+reports the plain cross-entropy, so that models trained by different losses compare.)
 """
 
 import torch
@@ -17,11 +17,11 @@ def cross_entropy(
     logits: Float[Tensor, "batch ticks *positions classes"],
     targets: Int[Tensor, "batch *positions"],
 ) -> Float[Tensor, "batch ticks *positions"]:
-    """Cross-entropy in float32 at every tick and position."""
+    """Cross-entropy at every tick and position, in float32 or better."""
     ticks = logits.shape[1]
     repeated = targets.unsqueeze(1).expand(-1, ticks, *targets.shape[1:])
-    losses = F.cross_entropy(logits.flatten(0, -2).float(), repeated.flatten(), reduction="none")
-    return losses.view(repeated.shape)
+    logits = logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(logits, repeated.flatten(), reduction="none").view(repeated.shape)
 
 
 class TwoTickLoss(nn.Module):
@@ -39,7 +39,7 @@ class TwoTickLoss(nn.Module):
         super().__init__()
         if readout not in (Readout.certain, Readout.last):
             raise ConfigError(f"loss.readout={readout}: want certain or last")
-        if last is not None and last < 1:
+        if last is not None and not (isinstance(last, int) and last >= 1):
             raise ConfigError(f"loss.last={last}: want 1 or more ticks, or null for all")
         self.readout, self.last = Readout(readout), last
 
@@ -54,7 +54,7 @@ class TwoTickLoss(nn.Module):
         self, thoughts: Thoughts, targets: Int[Tensor, "batch *positions"]
     ) -> Float[Tensor, ""]:
         if self.last is not None:
-            thoughts = thoughts.examples((slice(None), slice(-self.last, None)))
+            thoughts = thoughts.last_ticks(self.last)
         losses = self.per_tick(thoughts, targets)
         rows = torch.arange(len(losses), device=losses.device)
         least = losses[rows, losses.argmin(1)]
@@ -74,7 +74,7 @@ class MazeLoss(TwoTickLoss):
 
     def __init__(self, lookahead: int = 5, readout: Readout | str = Readout.certain) -> None:
         super().__init__(readout)
-        if lookahead < 1:
+        if not (isinstance(lookahead, int) and lookahead >= 1):
             raise ConfigError(f"loss.lookahead={lookahead}: want 1 or more steps")
         self.lookahead = lookahead
 
@@ -89,6 +89,11 @@ class MazeLoss(TwoTickLoss):
     def per_tick(
         self, thoughts: Thoughts, targets: Int[Tensor, "batch steps"]
     ) -> Float[Tensor, "batch ticks"]:
+        if targets.dim() != 2:
+            raise ConfigError(
+                "loss=maze: it is for routes, targets of (batch, steps); these have "
+                f"{targets.dim()} axis(es); choose loss=two_tick"
+            )
         upto = self.upto(thoughts, targets).unsqueeze(1)
         steps = torch.arange(targets.shape[1], device=targets.device)
         counts = (steps < upto).unsqueeze(1)

@@ -135,26 +135,26 @@ def test_readouts_of_all_ticks_choose_none(readout: str) -> None:
         Thoughts.of(logits_of((3, 5, 4))).chosen(readout)
 
 
-def test_examples_are_the_thoughts_about_them() -> None:
+def test_last_ticks_are_the_thoughts_of_those_ticks() -> None:
     thoughts = Thoughts.of(logits_of((3, 5, 4)))
-    some = thoughts.examples(torch.tensor([True, False, True]))
-    assert some.logits.equal(thoughts.logits[[0, 2]])
-    assert some.certainty.equal(thoughts.certainty[[0, 2]])
-    assert some.ticks == 5
+    late = thoughts.last_ticks(2)
+    assert late.logits.equal(thoughts.logits[:, 3:])
+    assert late.certainty.equal(thoughts.certainty[:, 3:])
+    assert late.ticks == 2
 
 
 # -- tasks and batches -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("output_shape", "classes", "positions", "outputs"),
-    [((10,), 10, 1, 10), ((64, 2), 2, 64, 128), ((3, 4, 5), 5, 12, 60)],
+    ("output_shape", "classes", "positions"),
+    [((10,), 10, 1), ((64, 2), 2, 64), ((3, 4, 5), 5, 12)],
 )
 def test_sizes_of_a_task_follow_from_its_output_shape(
-    output_shape: tuple[int, ...], classes: int, positions: int, outputs: int
+    output_shape: tuple[int, ...], classes: int, positions: int
 ) -> None:
     spec = TaskSpec(InputKind.vector, (3,), output_shape)
-    assert (spec.classes, spec.positions, spec.outputs) == (classes, positions, outputs)
+    assert (spec.classes, spec.positions) == (classes, positions)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ class Seen:
         evaluation = Evaluation(self.spec)
         for start in range(0, EXAMPLES, batch_size):
             part = slice(start, start + batch_size)
-            evaluation.add(self.thoughts.examples(part), self.targets[part])
+            evaluation.add(Thoughts.of(self.thoughts.logits[part]), self.targets[part])
         return evaluation.result()
 
     def answers(self) -> list[list[Logits]]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
+import torch
 from omegaconf import DictConfig
 
-from ctm.app.compose import CONFIGS, Experiment, checked, compose
+from ctm.app.compose import CONFIGS, Experiment, checked, compose, register_schemas
 from ctm.errors import UserError
 
 Arguments = TypeVar("Arguments")
@@ -24,10 +25,19 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
+        say(str(error))
+        sys.exit(BAD_INPUT)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+            raise
+        say("out of memory; take a smaller trainer.batch_size, or a smaller model")
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:  # training itself saves first: ctm/training/interrupts.py
         sys.exit(128 + signal.SIGINT)
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"{Path(sys.argv[0]).name}: {line}\n")
 
 
 def hydra_command(work: Callable[[Experiment], int]) -> Callable[[], None]:
@@ -40,6 +50,7 @@ def hydra_command(work: Callable[[Experiment], int]) -> Callable[[], None]:
             sys.exit(status)
 
     def command() -> None:
+        register_schemas()
         arguments = sys.argv[1:]
         if not any(argument.startswith("-") for argument in arguments):
             # composed once before Hydra does, for errors of one line

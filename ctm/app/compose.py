@@ -15,11 +15,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ctm.config import one_line
 from ctm.errors import ConfigError, UserError, listed
-from ctm.models.config import ENCODERS, MODELS, CTMConfig
+from ctm.models.config import ENCODERS, MODELS, CTMConfig, check_kind
 from ctm.tasks import TASKS, Task
 from ctm.training.settings import TrainerConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+# the names at the top of configs/config.yaml
+ROOT = ("name", "seed", "run_dir", "describe", "model", "task", "loss", "optimizer", "schedule",
+        "trainer", "tracker")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,17 @@ def checked(config: DictConfig) -> Experiment:
     name = config.name or choices.get("experiment")
     if not name:
         raise ConfigError(f"experiment=?: choose one of {', '.join(experiments())}")
-    if not isinstance(config.seed, int) or config.seed < 0:
-        raise ConfigError(f"seed={config.seed}: want a whole number of 0 or more")
+    if any(part.startswith("_") for part in str(name).split("/")):
+        raise ConfigError(
+            f"experiment={name}: a part of others; choose one of {', '.join(experiments())}"
+        )
+    if type(config.seed) is not int or not 0 <= config.seed < 2**63:
+        raise ConfigError(f"seed={config.seed}: want a whole number from 0 to 2^63 - 1")
+    for key in config:
+        if key not in ROOT:
+            raise ConfigError(
+                f"{key}={config[key]}: no such setting; want one of {', '.join(ROOT)}"
+            )
     if not isinstance(config.describe, bool):
         raise ConfigError(f"describe={config.describe}: want true or false")
     try:
@@ -94,10 +108,13 @@ def checked(config: DictConfig) -> Experiment:
         raise ConfigError(one_line(error)) from None
     for group, settings in typed.items():
         _refuse_additions(group, plain[group], settings)
+    check_kind(typed["model"], MODELS, "model")
+    check_kind(typed["model"].encoder, ENCODERS, "model/encoder")
+    check_kind(typed["task"], TASKS, "task")
     return Experiment(
         name=str(name),
         seed=config.seed,
-        run_dir=Path(config.run_dir or f"runs/{name}/seed{config.seed}"),
+        run_dir=Path(str(config.run_dir or f"runs/{name}/seed{config.seed}")),
         describe=config.describe,
         **typed,
         loss=config.loss,

@@ -16,7 +16,7 @@ def describe(experiment: Experiment, console: Console) -> None:
     """Prints all of it, building the model on the meta device: shapes without memory."""
     spec = experiment.task.spec
     model = build_model(experiment.model, spec, device="meta")
-    console.print(OmegaConf.to_yaml(OmegaConf.create(experiment.plain)), highlight=False)
+    console.print(OmegaConf.to_yaml(OmegaConf.create(experiment.plain)))
     console.print(parts_table(model))
     whole, tick = flops(model, spec)
     total = count(model)
@@ -25,9 +25,7 @@ def describe(experiment: Experiment, console: Console) -> None:
         f"flops per example: {whole} forward, at {model.ticks} ticks\n"
         f"flops per tick: {tick} forward\n"
         f"{total:,} parameters, {si(whole)}FLOP an example, {si(tick)}FLOP a tick "
-        "(a multiplication and an addition are 2; training takes about 3 times as many)",
-        highlight=False,
-        soft_wrap=True,
+        "(a multiplication and an addition are 2; training takes about 3 times as many)"
     )
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
+from ctm.app.console import plain_console
 from ctm.app.trained import open_trained
 from ctm.errors import UserError
 from ctm.training.evaluation import evaluate as measure
@@ -29,7 +29,7 @@ def evaluate(arguments: EvaluateArguments) -> None:
         raise UserError(f"device={arguments.device}: want cpu or cuda")
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise UserError("device=cuda: no CUDA GPU here; want cpu")
-    model, task = open_trained(Path(arguments.run), arguments.device)
+    model, task, _ = open_trained(Path(arguments.run), arguments.device)
     metrics = measure(
         model,
         task.test(),
@@ -37,4 +37,5 @@ def evaluate(arguments: EvaluateArguments) -> None:
         batch_size=int(arguments.batch_size),
         device=arguments.device,
     )
-    Console(soft_wrap=True).print_json(json.dumps({"run": arguments.run, "test": metrics}))
+    result = {"run": arguments.run, "test": metrics}
+    plain_console().print(json.dumps(result, indent=2))

@@ -12,79 +12,81 @@ from yaml import YAMLError
 
 from ctm.errors import UserError, listed
 
-CONFIG = "config.yaml"
-LOCK = ".lock"
+SETTINGS, LOCK = "config.yaml", ".lock"
+PARTIAL = ".partial"  # end of a name while its file is written
 # settings that change where and how fast a run is computed or watched, not what it computes
 FREE = ("describe", "run_dir", "tracker", "trainer.accelerator", "trainer.workers",
         "trainer.compile", "trainer.keep_every")  # fmt: skip
 
 
-class RunFolder:
-    """A folder that belongs to one configuration.
+@contextmanager
+def claimed(path: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Holds a run folder: no other process trains there, and it belongs to these settings.
 
     Args:
-        path: of the folder.
-        config: the composed configuration; a folder of another one is refused.
+        path: of the folder; made if it isn't there.
+        settings: the composed configuration, saved in a new folder and compared with an old one's.
 
     Raises:
-        UserError: the folder can't be written, isn't a run's, or is of another configuration.
+        UserError: the folder can't be written, is held, isn't a run's, or is of other settings.
     """
-
-    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
-        self.path = path
-        saved = path / CONFIG
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            if not os.access(path, os.W_OK):
-                raise PermissionError("no right to write there")
-            if saved.exists():
-                self._compare(_read(saved), config)
-            elif any(file.name != LOCK for file in path.iterdir()):
-                raise UserError(
-                    f"run_dir={path}: has files but no {CONFIG}: not a run's; choose another"
-                )
-            else:
-                partial = path / f"{CONFIG}.partial"
-                OmegaConf.save(OmegaConf.create(dict(config)), partial)
-                partial.replace(saved)
-        except OSError as error:
-            reason = error.strerror or error
-            raise UserError(f"run_dir={path}: not writable ({reason}); choose another") from None
-
-    def _compare(self, saved: Any, config: Mapping[str, Any]) -> None:
-        before, now = flat(saved), flat(config)
-        differing = [
-            f"{key} ({before.get(key, 'absent')} there, {now.get(key, 'absent')} here)"
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key, ...) != now.get(key, ...) and not _is_free(key)
-        ]
-        if differing:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError("no right to write there")
+        if not (path / SETTINGS).exists() and any(map(_is_foreign, path.iterdir())):
             raise UserError(
-                f"run_dir={self.path}: holds a run with other settings: {listed(differing)}; "
-                "choose another run_dir=... or name=..., or delete the folder"
+                f"run_dir={path}: has files but no {SETTINGS}: not a run's; choose another"
             )
+        lock = (path / LOCK).open("w")
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"run_dir={path}: not writable ({reason}); choose another") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"run_dir={path}: another process trains there; wait for it or stop it"
+            ) from None
+        _own(path, settings)
+        yield
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps other processes out while a run writes here.
 
-        Raises:
-            UserError: another process is training in this folder.
-        """
-        with (self.path / LOCK).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"run_dir={self.path}: another process trains there; wait for it or stop it"
-                ) from None
-            yield
+def _is_foreign(file: Path) -> bool:
+    """Whether a file is none of those that a run may have left before its settings."""
+    return file.name != LOCK and file.suffix != PARTIAL
+
+
+def _own(path: Path, settings: Mapping[str, Any]) -> None:
+    """Saves the settings in a new folder, compares them with those of an old one."""
+    saved = path / SETTINGS
+    if saved.exists():
+        _compare(path, _read(saved), settings)
+        return
+    partial = saved.with_name(saved.name + PARTIAL)
+    OmegaConf.save(OmegaConf.create(dict(settings)), partial)
+    partial.replace(saved)
+
+
+def _compare(path: Path, saved: Any, settings: Mapping[str, Any]) -> None:
+    before, now = flat(saved), flat(settings)
+    differing = [
+        f"{key} ({before.get(key, 'absent')} there, {now.get(key, 'absent')} here)"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key, ...) != now.get(key, ...) and not _is_free(key)
+    ]
+    if differing:
+        raise UserError(
+            f"run_dir={path}: holds a run with other settings: {listed(differing)}; "
+            "choose another run_dir=... or name=..., or delete the folder"
+        )
 
 
 def _read(file: Path) -> Any:
     try:
         return OmegaConf.to_container(OmegaConf.load(file))
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: not even text
         reason = str(error).split("\n", 1)[0]
         raise UserError(
             f"{file}: not the settings of a run ({reason}); choose another run_dir"

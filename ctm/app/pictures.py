@@ -52,14 +52,14 @@ def scene(
     targets: torch.Tensor,
 ) -> Scene:
     """One example as a person sees it."""
-    encoder = model.encoder
-    assert isinstance(encoder, TokenEncoder)  # a model without tokens has no attention to show
-    sizes = task.spec.input_shape[-2:]
+    grid = task.spec.input_shape[-2:]
+    if isinstance(model.encoder, TokenEncoder):  # without tokens there is no attention to place
+        grid = model.encoder.grid(*grid)
     return Scene.of(
         thoughts,
         example,
         picture=task.picture(inputs),
-        token_grid=task.token_grid(encoder.grid(*sizes)),
+        token_grid=task.token_grid(grid),
         target=targets,
         labels=task.labels,
     )

@@ -29,10 +29,17 @@ def hardware() -> dict[str, Any]:
     gpus = range(torch.cuda.device_count())
     return {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": _cores(),
         "memory_gib": round(memory, 1),
         "gpus": [torch.cuda.get_device_name(index) for index in gpus],
     }
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
 
 
 def _cpu_name() -> str:

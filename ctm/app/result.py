@@ -11,16 +11,21 @@ from ctm.app.compose import Experiment
 from ctm.app.describe import count
 from ctm.app.pictures import FIGURES, draw
 from ctm.app.provenance import provenance
+from ctm.config import to_plain
+from ctm.errors import CheckpointError
 from ctm.interface import Readout
-from ctm.models.pretrained import description, open_pretrained
-from ctm.training.checkpoint import LAST, load_training
+from ctm.models.pretrained import CHECKPOINTS, LAST, open_pretrained
+from ctm.training.checkpoint import load_training
 from ctm.training.evaluation import evaluate
 
-RESULT, CHECKPOINTS = "result.json", "checkpoints"
+RESULT = "result.json"
 
 
 def write_result(experiment: Experiment, fabric: Fabric, console: Console) -> None:
-    """Evaluates the last checkpoint on the whole test set, draws, and writes `result.json`."""
+    """Evaluates the last checkpoint on the whole test set, draws, and writes `result.json`.
+
+    In float32 whatever the run's precision was, as `scripts/evaluate.py` does it again.
+    """
     folder, task = experiment.run_dir, experiment.task
     model = open_pretrained(folder, device=fabric.device).model
     position = load_training(folder / CHECKPOINTS / LAST)["position"]
@@ -32,18 +37,19 @@ def write_result(experiment: Experiment, fabric: Fabric, console: Console) -> No
         batch_size=experiment.trainer.evaluation_batch_size,
         device=fabric.device,
     )
-    draw(model, task, test, metrics, folder)
     result = {
         "experiment": experiment.name,
-        "task": description(experiment.model, task.spec, task)["task"],
+        "task": to_plain(task),
         "model": experiment.model.kind,
         "parameters": count(model),
         "seed": experiment.seed,
         "steps": position["step"],
         "seconds": position["seconds"],
         **provenance(),
+        "readout": experiment.model.readout.value,
         "test": metrics,
     }
+    draw(model, task, test, metrics, folder)
     partial = folder / f"{RESULT}.partial"
     partial.write_text(json.dumps(result, indent=2) + "\n")
     partial.replace(folder / RESULT)
@@ -65,9 +71,20 @@ def show_result(result: dict[str, Any], folder: Path, console: Console) -> None:
             for key, name in (("accuracy", "all answers"), ("accuracy_whole", "whole sequences"))
             if key in test
         ),
-        f"test accuracy  {test['accuracy']['certain']:.2%} at the most certain tick, on average "
-        f"tick {test['mean_tick']:.1f}; calibration error "
-        f"{test['calibration_error']['certain']:.3f}; {test['examples']} examples",
+        f"test accuracy  {test['accuracy'][result['readout']]:.2%} by the readout "
+        f"{result['readout']}; the most certain tick is on average {test['mean_tick']:.1f}; "
+        f"calibration error {test['calibration_error'][result['readout']]:.3f}; "
+        f"{test['examples']} examples",
         f"pictures  {folder / FIGURES}   numbers  {folder / RESULT}",
     ]
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    console.print("\n".join(lines))
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """The result of a run that has finished."""
+    try:
+        return json.loads((folder / RESULT).read_text())
+    except ValueError as error:
+        raise CheckpointError(
+            f"{folder / RESULT}: not readable ({error}); delete it to have it made again"
+        ) from None

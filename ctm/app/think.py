@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
+from ctm.app.console import plain_console
 from ctm.app.trained import open_trained
 from ctm.interface import Readout
 
@@ -21,7 +21,7 @@ class ThinkArguments:
 
 def think(arguments: ThinkArguments) -> None:
     """Prints answer and certainty tick by tick."""
-    model, task = open_trained(Path(arguments.run))
+    model, task, readout = open_trained(Path(arguments.run))
     inputs = task.parse(arguments.input)
     with torch.inference_mode():
         thoughts = model(inputs)
@@ -33,10 +33,9 @@ def think(arguments: ThinkArguments) -> None:
         bar = "█" * round(20 * max(certainty, 0.0))
         style = "bold" if tick == chosen else None
         table.add_row(str(tick + 1), task.answer(logits), f"{certainty:.3f}", bar, style=style)
-    console = Console()
+    console = plain_console()
     console.print(table)
     console.print(
-        f"answer {task.answer(thoughts.at(Readout.certain)[0])}, "
-        f"certainty {thoughts.certainty[0, chosen]:.3f} at tick {chosen + 1}",
-        highlight=False,
+        f"answer {task.answer(thoughts.at(readout)[0])} by the readout {readout}; most certain at "
+        f"tick {chosen + 1}: {thoughts.certainty[0, chosen]:.3f}"
     )

@@ -1,6 +1,5 @@
 """Training a run from wherever it stands to its result."""
 
-import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +11,14 @@ from lightning.fabric import Fabric
 from rich.console import Console
 
 from ctm.app.compose import Experiment, instantiate
+from ctm.app.console import plain_console
 from ctm.app.describe import count, describe
-from ctm.app.folder import RunFolder
-from ctm.app.result import CHECKPOINTS, RESULT, show_result, write_result
+from ctm.app.folder import claimed
+from ctm.app.result import RESULT, read_result, show_result, write_result
 from ctm.errors import ConfigError
 from ctm.models.build import build_model
 from ctm.models.machine import ContinuousThoughtMachine
-from ctm.models.pretrained import description, open_pretrained
+from ctm.models.pretrained import CHECKPOINTS, description, open_pretrained
 from ctm.training.checkpoint import CheckpointStore, load_training
 from ctm.training.clipping import Clipper
 from ctm.training.evaluation import evaluate
@@ -37,22 +37,35 @@ def train(experiment: Experiment) -> int:
 
     The same command goes on with a run that was stopped, and only shows one that is finished.
     """
-    console = Console()
+    console = plain_console()
     if experiment.describe:
         describe(experiment, console)
         return 0
+    rehearse(experiment)
     fabric = start_fabric(experiment)
-    folder = RunFolder(experiment.run_dir, experiment.plain)
-    with folder.locked():
-        if (folder.path / RESULT).exists():
-            console.print(f"{folder.path}: finished before", highlight=False)
-            show_result(json.loads((folder.path / RESULT).read_text()), folder.path, console)
+    folder = experiment.run_dir
+    with claimed(folder, experiment.plain):
+        if (folder / RESULT).exists():
+            console.print(f"{folder}: finished before")
+            show_result(read_result(folder), folder, console)
             return 0
         stopped = run(experiment, fabric, console)
         if stopped is not None:
             return 128 + stopped  # as shells report a process that a signal ended
         write_result(experiment, fabric, console)
     return 0
+
+
+def rehearse(experiment: Experiment) -> None:
+    """One step without numbers: what doesn't fit is refused before the run folder is touched."""
+    spec = experiment.task.spec
+    model = build_model(experiment.model, spec, device="meta")
+    optimizer = instantiate(experiment.optimizer, "optimizer", params=model.parameters())
+    steps = experiment.trainer.steps
+    instantiate(experiment.schedule, "schedule", optimizer=optimizer, steps=steps)
+    loss = instantiate(experiment.loss, "loss")
+    targets = torch.zeros(2, *spec.output_shape[:-1], dtype=torch.long, device="meta")
+    loss(model(spec.blank_inputs(2, "meta")), targets)
 
 
 def start_fabric(experiment: Experiment) -> Fabric:
@@ -88,20 +101,22 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
         else build_model(experiment.model, spec, seed=experiment.seed)
     )
     trainee = prepare(experiment, fabric, model)
-    trackers = start_trackers(experiment, step, saved["trackers"] if saved else [])
+    trackers = start_trackers(experiment, step, saved["trackers"] if saved else {})
     console.print(
         f"{folder}: {count(model):,} parameters, "
         + (f"going on from step {step}" if last else "from the start")
-        + f", to step {settings.steps} on {fabric.device}",
-        highlight=False,
-        soft_wrap=True,
+        + f", to step {settings.steps} on {fabric.device}"
     )
     with ProgressReport(settings.steps, step, console) as report, closed_after(trackers):
         loop = TrainingLoop(
             fabric,
             trainee,
             stream=Stream(
-                experiment.task.training(), batch_size=settings.batch_size, seed=experiment.seed
+                experiment.task.training(),
+                batch_size=settings.batch_size,
+                seed=experiment.seed,
+                rank=fabric.global_rank,
+                ranks=fabric.world_size,
             ),
             evaluate=partial(
                 evaluate,
@@ -115,14 +130,14 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
             trackers=trackers,
             report=report,
             settings=settings,
+            readout=experiment.model.readout,
         )
         if saved is not None:
             loop.restore(saved)
         stopped = loop.run()
     if stopped is not None:
         console.print(
-            f"{stopped.name}: saved at step {loop.position.step}; the same command goes on",
-            highlight=False,
+            f"{stopped.name}: saved at step {loop.position.step}; the same command goes on"
         )
     return stopped
 
@@ -132,6 +147,9 @@ def prepare(experiment: Experiment, fabric: Fabric, model: ContinuousThoughtMach
     settings = experiment.trainer
     model.train()
     if settings.compile:
+        # a graph each for the first tick and the others, training and evaluation, and the last,
+        # smaller batch of evaluation: as many as torch would take for a mistake
+        torch._dynamo.config.recompile_limit = 32
         model.tick = torch.compile(model.tick, fullgraph=True)
     optimizer = instantiate(experiment.optimizer, "optimizer", params=model.parameters())
     schedule = instantiate(
@@ -153,9 +171,7 @@ def prepare(experiment: Experiment, fabric: Fabric, model: ContinuousThoughtMach
     )
 
 
-def start_trackers(
-    experiment: Experiment, step: int, states: list[dict[str, Any]]
-) -> list[Tracker]:
+def start_trackers(experiment: Experiment, step: int, state: dict[str, Any]) -> list[Tracker]:
     """`metrics.jsonl` always, and the one that was asked for."""
     trackers: list[Tracker] = [JsonLines(experiment.run_dir / METRICS, step)]
     if experiment.tracker.get("_target_"):
@@ -165,7 +181,7 @@ def start_trackers(
             name=f"{experiment.name}/seed{experiment.seed}",
             folder=experiment.run_dir,
             config=experiment.plain,
-            state={key: value for state in states for key, value in state.items()},
+            state=state,
         )
         trackers.append(asked)
     return trackers
@@ -173,8 +189,12 @@ def start_trackers(
 
 @contextmanager
 def closed_after(trackers: list[Tracker]) -> Iterator[None]:
+    """Closes the trackers, and lets them know whether the run ended by an error."""
     try:
         yield
-    finally:
+    except BaseException:
         for tracker in trackers:
-            tracker.close()
+            tracker.close(failed=True)
+        raise
+    for tracker in trackers:
+        tracker.close()

@@ -7,6 +7,7 @@ import torch
 
 from ctm.config import from_plain
 from ctm.errors import CheckpointError
+from ctm.interface import Readout
 from ctm.models.machine import ContinuousThoughtMachine
 from ctm.models.pretrained import open_pretrained
 from ctm.tasks import TASKS, Task
@@ -15,6 +16,7 @@ from ctm.tasks import TASKS, Task
 class Trained(NamedTuple):
     model: ContinuousThoughtMachine
     task: Task
+    readout: Readout  # by which the model answers unless asked otherwise
 
 
 def open_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
@@ -27,4 +29,4 @@ def open_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
     task = from_plain(TASKS, found.task, "task")
     if task.spec != found.spec:
         raise CheckpointError(f"{path}: its task has sizes {task.spec}, its model {found.spec}")
-    return Trained(found.model, task)
+    return Trained(found.model, task, found.config.readout)

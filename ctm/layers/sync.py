@@ -145,7 +145,7 @@ class Synchronisation(nn.Module):
     def start(self, z: Float[Tensor, "batch neurons"]) -> Sums:
         """The sums when `z` is all that has been seen."""
         products = self._products(z)
-        return Sums(products, torch.ones_like(products[0]))
+        return Sums(products, products.new_ones(self.pairs))
 
     def update(self, sums: Sums, z: Float[Tensor, "batch neurons"]) -> Sums:
         """The sums once `z` has been seen too."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ctm.errors import ConfigError
-from ctm.interface import InputKind, TaskSpec
+from ctm.interface import TaskSpec
 from ctm.layers.backbones import NumberEmbedding, ShallowWide, SignEmbedding, SmallConv
 from ctm.layers.encoders import RawEncoder, TokenEncoder, check_positions
 from ctm.layers.initialize import initialize
@@ -26,20 +26,10 @@ from ctm.models.config import (
     ResNetEncoderConfig,
     ShallowWideEncoderConfig,
     VectorEncoderConfig,
-    check_kind,
 )
 from ctm.models.machine import ContinuousThoughtMachine
 
 Model = TypeVar("Model", bound=nn.Module)
-
-READS = {
-    "parity": (InputKind.signs,),
-    "vector": (InputKind.vector, InputKind.signs),
-    "none": (InputKind.vector, InputKind.signs),
-    "conv": (InputKind.image,),
-    "shallow_wide": (InputKind.image,),
-    "resnet": (InputKind.image,),
-}
 
 
 def build_model(
@@ -145,9 +135,8 @@ def build_encoder(config: EncoderConfig, spec: TaskSpec, d_input: int) -> nn.Mod
     Raises:
         ConfigError: this encoder can't read such inputs.
     """
-    check_kind(config, ENCODERS)
-    if spec.input_kind not in READS[config.kind]:
-        fitting = [kind for kind, reads in READS.items() if spec.input_kind in reads]
+    if spec.input_kind not in config.reads:
+        fitting = [kind for kind, other in ENCODERS.items() if spec.input_kind in other.reads]
         raise ConfigError(
             f"model/encoder={config.kind}: it can't read inputs of kind {spec.input_kind}; "
             f"choose one of {', '.join(fitting)}"
@@ -162,17 +151,16 @@ def build_encoder(config: EncoderConfig, spec: TaskSpec, d_input: int) -> nn.Mod
                 )
             return RawEncoder()
         case ParityEncoderConfig():
-            backbone, axes = SignEmbedding(width=d_input), 1
+            backbone = SignEmbedding(width=d_input)
         case VectorEncoderConfig():
-            backbone, axes = NumberEmbedding(width=d_input), 1
+            backbone = NumberEmbedding(width=d_input)
         case ConvEncoderConfig():
-            backbone, axes = SmallConv(channels=channels, widths=config.widths), 2
+            backbone = SmallConv(channels=channels, widths=config.widths)
         case ShallowWideEncoderConfig():
-            backbone, axes = ShallowWide(channels=channels), 2
+            backbone = ShallowWide(channels=channels)
         case ResNetEncoderConfig():
             backbone = ResNet(channels=channels, depth=config.depth, stages=config.stages)
-            axes = 2
         case _:
             raise ConfigError(f"model/encoder={config.kind}: no such encoder")
-    check_positions(config.positions, axes)
+    check_positions(config.positions, config.axes)
     return TokenEncoder(backbone=backbone, positions=config.positions, d_input=d_input)

@@ -1,5 +1,6 @@
 """What describes a model: the schema of the command line and of `config.json` beside weights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -8,7 +9,7 @@ from omegaconf import MISSING
 
 from ctm.config import wanted
 from ctm.errors import ConfigError
-from ctm.interface import Readout
+from ctm.interface import InputKind, Readout
 from ctm.layers.positions import Positions
 from ctm.layers.reading import ReadingKind
 from ctm.layers.sync import Pairing
@@ -18,6 +19,9 @@ from ctm.layers.sync import Pairing
 class EncoderConfig:
     """Settings that all encoders share."""
 
+    reads: ClassVar[tuple[InputKind, ...]] = ()  # kinds of inputs
+    axes: ClassVar[int] = 0  # of the grid of tokens; 0: no tokens
+
     kind: str = MISSING
     positions: Positions = Positions.none
 
@@ -26,6 +30,8 @@ class EncoderConfig:
 class ParityEncoderConfig(EncoderConfig):
     """A learned vector for +1 and one for -1."""
 
+    reads: ClassVar[tuple[InputKind, ...]] = (InputKind.signs,)
+    axes: ClassVar[int] = 1
     kind: str = "parity"
     positions: Positions = Positions.rotational_1d
 
@@ -34,6 +40,8 @@ class ParityEncoderConfig(EncoderConfig):
 class VectorEncoderConfig(EncoderConfig):
     """Every number becomes a token."""
 
+    reads: ClassVar[tuple[InputKind, ...]] = (InputKind.vector, InputKind.signs)
+    axes: ClassVar[int] = 1
     kind: str = "vector"
     positions: Positions = Positions.rotational_1d
 
@@ -42,6 +50,7 @@ class VectorEncoderConfig(EncoderConfig):
 class NoEncoderConfig(EncoderConfig):
     """The input vector as it is."""
 
+    reads: ClassVar[tuple[InputKind, ...]] = (InputKind.vector, InputKind.signs)
     kind: str = "none"
 
 
@@ -49,6 +58,8 @@ class NoEncoderConfig(EncoderConfig):
 class ConvEncoderConfig(EncoderConfig):
     """3x3 convolutions that keep the size: a token a pixel."""
 
+    reads: ClassVar[tuple[InputKind, ...]] = (InputKind.image,)
+    axes: ClassVar[int] = 2
     kind: str = "conv"
     positions: Positions = Positions.rotational_2d
     widths: list[int] = field(default_factory=lambda: [32, 64])
@@ -58,6 +69,8 @@ class ConvEncoderConfig(EncoderConfig):
 class ShallowWideEncoderConfig(EncoderConfig):
     """Two wide gated convolutions."""
 
+    reads: ClassVar[tuple[InputKind, ...]] = (InputKind.image,)
+    axes: ClassVar[int] = 2
     kind: str = "shallow_wide"
 
 
@@ -65,6 +78,8 @@ class ShallowWideEncoderConfig(EncoderConfig):
 class ResNetEncoderConfig(EncoderConfig):
     """`resnet34-2` of the paper is depth 34, stages 2."""
 
+    reads: ClassVar[tuple[InputKind, ...]] = (InputKind.image,)
+    axes: ClassVar[int] = 2
     kind: str = "resnet"
     depth: int = 18
     stages: int = 2
@@ -87,7 +102,7 @@ class NeuronModels(StrEnum):
 
 @dataclass
 class CTMConfig:
-    """A Continuous Thought Machine. Names: DESIGN words, the paper's letters behind them."""
+    """A Continuous Thought Machine; behind each setting the paper's letter, where it has one."""
 
     parts: ClassVar[dict[str, Any]] = {"encoder": ENCODERS}
 
@@ -162,10 +177,10 @@ class CTMConfig:
 MODELS: dict[str, type[CTMConfig]] = {"ctm": CTMConfig}
 
 
-def check_kind(config: EncoderConfig | CTMConfig, kinds: dict[str, Any]) -> None:
+def check_kind(config: Any, kinds: Mapping[str, type], group: str) -> None:
     """Refuses settings whose `kind` was changed by hand to that of another class."""
     if kinds.get(config.kind) is not type(config):
         raise ConfigError(
-            f"kind={config.kind}: these are the settings of another kind; "
-            f"choose by group (model/encoder={config.kind})"
+            f"{group.replace('/', '.')}.kind={config.kind}: not the kind of these settings; "
+            f"choose by group: {', '.join(f'{group}={kind}' for kind in kinds)}"
         )

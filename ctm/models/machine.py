@@ -97,7 +97,10 @@ class ContinuousThoughtMachine(nn.Module):
         )
 
     def start(self, batch: int) -> State:
-        """The state before the first tick: learned, the same for every example."""
+        """The state before the first tick: learned, the same for every example.
+
+        In training mode this is also where stored decays are moved back into their range.
+        """
         if self.training:
             self.sync_action.clamp_decay()
             self.sync_out.clamp_decay()
@@ -107,7 +110,8 @@ class ContinuousThoughtMachine(nn.Module):
 
     def read(self, inputs: Tensor) -> Reading:
         """Encodes the inputs and projects keys and values, once for all ticks."""
-        return self.reader(self.encoder(inputs))
+        data = self.encoder(inputs)
+        return self.reader(data.to(self.start_z.dtype))  # raw inputs come in any precision
 
     def predict(
         self, sync: Float[Tensor, "batch ticks pairs"]
@@ -137,7 +141,7 @@ class ContinuousThoughtMachine(nn.Module):
             before, state = state, self.tick(state, reading)
             synced.append(self.sync_out(state.out))
             if recorder is not None:
-                recorder.note(before, state)
+                recorder.note(before, state, synced[-1])
         trace = recorder.trace() if recorder is not None else None
         return Thoughts.of(self.predict(torch.stack(synced, dim=1)), trace)
 
@@ -150,15 +154,14 @@ class Recorder:
         self.ticks: list[dict[str, Tensor]] = []
 
     @torch.no_grad()
-    def note(self, before: State, after: State) -> None:
-        machine = self.machine
+    def note(self, before: State, after: State, sync_out: Tensor) -> None:
         seen = {
             "pre_activations": after.history[:, :, -1],
             "post_activations": after.z,
-            "sync_out": machine.sync_out(after.out),
+            "sync_out": sync_out,
         }
         if isinstance(self.reading, Attention):
-            asked = machine.sync_action(before.action)
+            asked = self.machine.sync_action(before.action)
             seen |= {"sync_action": asked, "attention": self.reading.weights(asked)}
         self.ticks.append({name: value.detach().float().cpu() for name, value in seen.items()})
 

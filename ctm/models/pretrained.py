@@ -17,6 +17,7 @@ from ctm.models.machine import ContinuousThoughtMachine
 from ctm.models.weights import load_strictly, read_weights
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CHECKPOINTS, LAST = "checkpoints", "last"  # of a run folder
 FORMAT = 1
 
 
@@ -71,7 +72,7 @@ def open_pretrained(path: str | Path, *, device: torch.device | str = "cpu") -> 
 
 def weights_folder(path: Path) -> Path:
     """The folder with the weights: `path` itself, or the last checkpoint of a run folder."""
-    for folder in (path, path / "checkpoints" / "last"):
+    for folder in (path, path / CHECKPOINTS / LAST):
         if (folder / CONFIG).is_file():
             return folder
     found = "an empty or foreign folder" if path.is_dir() else "no such folder"

@@ -1,6 +1,7 @@
 """The published checkpoints: their names, their layouts, their quirks. Here and nowhere else."""
 
 import re
+from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,12 +68,13 @@ NEURON_LAYERS = {"0": "0", "2": "1"}  # the GLUs between them were counted
 
 
 def load_published(
-    args: Mapping[str, Any], state: Mapping[str, Tensor], kind: str = "ctm"
+    args: Mapping[str, Any] | Namespace, state: Mapping[str, Tensor], kind: str = "ctm"
 ) -> nn.Module:
     """A model of ours with published weights, equal to the published one.
 
     Args:
-        args: the published constructor's arguments, by their published names.
+        args: the published constructor's arguments, by their published names, or the `args` of a
+            published training checkpoint.
         state: the state dict under its published names.
         kind: which published class; "ctm" is supported.
 
@@ -85,7 +87,7 @@ def load_published(
     """
     if kind not in KINDS:
         raise ConfigError(f"kind={kind}: choose one of {', '.join(KINDS)}")
-    return KINDS[kind](args, state)
+    return KINDS[kind](vars(args) if isinstance(args, Namespace) else args, state)
 
 
 def load_ctm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
@@ -159,14 +161,26 @@ def encoder_config(backbone: str, positions: Positions) -> EncoderConfig:
 
 def ctm_spec(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> TaskSpec:
     """The task's sizes: none of the arguments holds the input's, so the weights are asked."""
-    shape = list(args.get("prediction_reshaper", [-1]))
-    output_shape = (args["out_dims"],) if shape == [-1] else tuple(shape)
+    output_shape = ctm_output_shape(args)
     if args["backbone_type"] == "parity_backbone":
         return TaskSpec(InputKind.signs, (output_shape[0],), output_shape)
     first = state.get("initial_rgb.weight", state.get("backbone.0.weight"))
     if first is None:
         raise CheckpointError("published weights: initial_rgb.weight missing")
     return TaskSpec(InputKind.image, (first.shape[1], 0, 0), output_shape)
+
+
+def ctm_output_shape(args: Mapping[str, Any]) -> tuple[int, ...]:
+    """What one prediction is. Training checkpoints name only the length of their task."""
+    if "prediction_reshaper" in args:
+        shape = tuple(args["prediction_reshaper"])
+    elif "parity_sequence_length" in args:
+        shape = (args["parity_sequence_length"], 2)
+    elif "maze_route_length" in args:
+        shape = (args["maze_route_length"], 5)
+    else:
+        shape = (-1,)
+    return (args["out_dims"],) if shape == (-1,) else shape
 
 
 # -- weights ---------------------------------------------------------------------------------------
@@ -179,24 +193,35 @@ def rename_ctm(state: Mapping[str, Tensor], config: CTMConfig) -> dict[str, Tens
     """
     ours: dict[str, Tensor] = {}
     for name, value in state.items():
-        if name.startswith("attention.in_proj_"):
-            part = name.removeprefix("attention.in_proj_")
-            query, key_value = value.split([config.d_input, 2 * config.d_input])
-            ours[f"reader.in_query.{part}"] = query
-            ours[f"reader.in_key_value.{part}"] = key_value
-        elif found := re.fullmatch(r"trace_processor\.0\.(\d)\.(.+)", name):
-            layer, part = found.groups()
-            prefix = f"neuron_models.layers.{NEURON_LAYERS.get(layer, layer)}"
-            ours |= neuron_layer(prefix, part, value)
-        elif found := re.fullmatch(r"backbone\.layer(\d)\.(.+)", name):
-            stage, rest = found.groups()
-            ours[f"encoder.backbone.stages.{int(stage) - 1}.{rest}"] = value
-        else:
-            ours[renamed(name)] = value
+        try:
+            ours |= translated(name, value, config)
+        except (RuntimeError, IndexError):
+            raise CheckpointError(
+                f"{name} is {tuple(value.shape)}: not a shape that the published model has"
+            ) from None
     if config.pairing is not Pairing.random:
         for sync in ("sync_out", "sync_action"):
             expand_pairs(ours, sync)
     return ours
+
+
+def translated(name: str, value: Tensor, config: CTMConfig) -> dict[str, Tensor]:
+    """One published tensor as ours: most change their name alone."""
+    if name.startswith("attention.in_proj_"):
+        part = name.removeprefix("attention.in_proj_")
+        query, key_value = value.split([config.d_input, 2 * config.d_input])
+        return {
+            f"reader.in_query.{part}": query,
+            f"reader.in_key_value.{part}": key_value,
+        }
+    if found := re.fullmatch(r"trace_processor\.0\.(\d)\.(.+)", name):
+        layer, part = found.groups()
+        prefix = f"neuron_models.layers.{NEURON_LAYERS.get(layer, layer)}"
+        return neuron_layer(prefix, part, value)
+    if found := re.fullmatch(r"backbone\.layer(\d)\.(.+)", name):
+        stage, rest = found.groups()
+        return {f"encoder.backbone.stages.{int(stage) - 1}.{rest}": value}
+    return {renamed(name): value}
 
 
 def renamed(name: str) -> str:
@@ -223,4 +248,9 @@ def expand_pairs(ours: dict[str, Tensor], sync: str) -> None:
     """Published: the neurons of each side. Ours: the two neurons of each pair."""
     left, right = (ours.get(f"{sync}.{side}") for side in ("left", "right"))
     if left is not None and right is not None:
+        if left.dim() != 1 or left.shape != right.shape:
+            raise CheckpointError(
+                f"{sync}.left is {tuple(left.shape)}, {sync}.right {tuple(right.shape)}: "
+                "want as many left as right neurons"
+            )
         ours[f"{sync}.left"], ours[f"{sync}.right"] = Pairs.triangle(left, right)

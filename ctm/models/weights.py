@@ -49,13 +49,14 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], *, assign: bool
         for name, value in wanted.items()
         if name in state and not _converts(state[name].dtype, value.dtype)
     ]
-    faults += [
-        f"{name}.{side} names neurons that are not there"
-        for name, sync in model.named_modules()
-        if isinstance(sync, Synchronisation)
-        for side in ("left", "right")
-        if not faults and not _within(state[f"{name}.{side}"], sync.neurons)
-    ]
+    if not faults:
+        faults = [
+            f"{name}.{side} names neurons that are not there"
+            for name, sync in model.named_modules()
+            if isinstance(sync, Synchronisation)
+            for side in ("left", "right")
+            if not _within(state[f"{name}.{side}"], sync.neurons)
+        ]
     if faults:
         raise CheckpointError(f"these weights are of another model: {listed(faults)}")
     typed = {name: state[name].to(value.dtype) for name, value in wanted.items()}

@@ -38,13 +38,19 @@ def part_of(signs: Signs) -> Int[Tensor, " batch"]:
     """The `Part` that each sequence belongs to, for good: a pseudo-random 1 in 32 is validation's.
 
     Decided by a hash of the sequence alone, so that no training run ever meets what tests it,
-    whatever its seed.
+    whatever its seed. (Of 8 bits or more: shorter ones are in every part.)
     """
-    weights = torch.from_numpy(np.random.default_rng(0).integers(2**62, size=signs.shape[1]))
-    mixed = ((signs < 0).long() * weights).sum(1)
-    mixed = (mixed ^ (mixed >> 29)) * 0x1CE4E5B9BF58476D
-    drawn = (mixed >> 33) % PARTS
+    weights = scrambled(torch.arange(1, signs.shape[1] + 1))
+    drawn = scrambled(((signs < 0).long() * weights).sum(1)) % PARTS
     return torch.where(drawn <= Part.test.value, drawn, Part.training.value)
+
+
+def scrambled(numbers: Int[Tensor, " count"]) -> Int[Tensor, " count"]:
+    """A fixed pseudo-random number of 31 bits for each number (multiplications wrap round)."""
+    mixed = numbers * 0x1E3779B97F4A7C15
+    mixed = (mixed ^ (mixed >> 29)) * 0x1CE4E5B9BF58476D
+    mixed = (mixed ^ (mixed >> 32)) * 0x14D049BB133111EB
+    return (mixed >> 33) & 0x7FFFFFFF
 
 
 def draw_signs(count: int, length: int, generator: torch.Generator, part: Part) -> Signs:
@@ -79,7 +85,7 @@ class Parity(Task):
 
     Args:
         length: of the sequences.
-        validation_size, test_size: sequences of each, none of which is ever trained on.
+        validation_size, test_size: sequences of each; from 8 bits on none of them is trained on.
     """
 
     kind: str = "parity"

@@ -53,7 +53,7 @@ class FixedExamples:
 class Task(ABC):
     """A problem to train on. Its dataclass fields are its settings (`configs/task`).
 
-    Training, validation and test examples never share an input.
+    Training, validation and test examples share no input (but for parity of less than 8 bits).
     """
 
     kind: str

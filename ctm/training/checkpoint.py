@@ -21,9 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ctm.errors import CheckpointError
+from ctm.models.pretrained import CONFIG, LAST, WEIGHTS
 
-WEIGHTS, CONFIG, TRAINING = "model.safetensors", "config.json", "training.pt"
-LAST, BEST = "last", "best"
+TRAINING, BEST = "training.pt", "best"
 PARTIAL = ".partial"
 
 
@@ -72,16 +72,19 @@ class CheckpointStore:
         return final
 
     def last(self) -> Path | None:
-        """The checkpoint to go on from, None where there is none."""
-        return self._named(LAST)
+        """The checkpoint to go on from, None where there is none.
+
+        The newest complete one, should the name have been lost.
+        """
+        return self._named(LAST) or next(reversed(self.steps().values()), None)
 
     def best(self) -> Path | None:
         return self._named(BEST)
 
     def steps(self) -> dict[int, Path]:
         """All complete checkpoints by step."""
-        found = [path for path in self.folder.glob("step_*") if path.suffix != PARTIAL]
-        return {int(path.name.removeprefix("step_")): path for path in sorted(found)}
+        found = [path for path in self.folder.glob("step_*") if path.name[5:].isdecimal()]
+        return {int(path.name[5:]): path for path in sorted(found)}
 
     def _named(self, name: str) -> Path | None:
         link = self.folder / name
@@ -130,4 +133,7 @@ def load_training(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file}: missing; the run can't go on from this folder") from None
     except Exception as error:  # a damaged zip or pickle raises whatever its bytes spell
         reason = str(error).split("\n", 1)[0]
-        raise CheckpointError(f"{file}: damaged ({reason:.80}); delete {folder}") from None
+        raise CheckpointError(
+            f"{file}: damaged ({reason:.80}); delete its folder to go on from the one "
+            "before, if there is one"
+        ) from None

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ctm.errors import UserError
-from ctm.interface import Batch
+from ctm.interface import Batch, Readout
 from ctm.training.checkpoint import CheckpointStore
 from ctm.training.clipping import Clipper
 from ctm.training.evaluation import peak_memory
@@ -68,6 +68,7 @@ class TrainingLoop:
         trackers: where metrics go.
         report: what a person sees.
         settings: how long and how often.
+        readout: whose validation accuracy decides which checkpoint is the best.
     """
 
     def __init__(
@@ -81,15 +82,20 @@ class TrainingLoop:
         trackers: Sequence[Tracker],
         report: ProgressReport,
         settings: TrainerConfig,
+        readout: Readout = Readout.certain,
     ) -> None:
         self.fabric, self.trainee, self.stream = fabric, trainee, stream
         self.evaluate, self.store, self.trackers = evaluate, store, trackers
-        self.report, self.settings = report, settings
+        self.report, self.settings, self.readout = report, settings, readout
         self.position = Position()
+        self.tracked: dict[str, Any] = {}
         # since the last log, on the device: nothing is read back inside a step
         self.losses = torch.zeros((), device=fabric.device)
         self.diverged_at = torch.full((), torch.inf, device=fabric.device)
         self.counted = 0
+        self.lr = 0.0
+        self.overflows = torch.zeros((), device=fabric.device)
+        self.overflows_allowed = 100 if settings.precision == "16-mixed" else 0
 
     # -- running -------------------------------------------------------------------------------
 
@@ -97,7 +103,7 @@ class TrainingLoop:
         """Trains from where it stands to the end, or until a signal asks to stop.
 
         Returns:
-            The signal, once a checkpoint of that moment is saved; None at the end.
+            The signal, once a checkpoint of that moment is saved; None if there was none.
 
         Raises:
             TrainingDiverged: the loss is not finite; the last checkpoint is from before.
@@ -120,11 +126,10 @@ class TrainingLoop:
                 position.step += 1
                 self.report.step(position.step)
                 self._afterwards(norm)
-            if interrupts.received is not None and position.step < settings.steps:
+            if interrupts.received is not None:
                 self._stop_clock()
                 self.save()
-                return interrupts.received
-        return None
+            return interrupts.received
 
     def step(self, parts: Sequence[Batch]) -> Float[Tensor, ""]:
         """One optimiser step over the parts of its batch. Returns the gradient's norm."""
@@ -137,6 +142,7 @@ class TrainingLoop:
                 fabric.backward(loss)
             total += loss.detach()
         norm = trainee.clipper(fabric, trainee.model, trainee.optimizer)
+        self.lr = trainee.schedule.get_last_lr()[0]
         trainee.optimizer.step()
         trainee.optimizer.zero_grad()
         trainee.schedule.step()
@@ -147,9 +153,9 @@ class TrainingLoop:
         """Keeps what will be logged, and the first step whose loss or gradient is not finite."""
         self.losses += loss
         self.counted += 1
-        fine = loss.isfinite()
-        if self.settings.precision != "16-mixed":  # whose scaler skips steps that overflow
-            fine = fine & norm.isfinite()
+        # a scaler skips steps whose gradient overflows; so many in a row are no accident
+        self.overflows = torch.where(norm.isfinite(), 0, self.overflows + 1)
+        fine = loss.isfinite() & (self.overflows <= self.overflows_allowed)
         here = torch.where(fine, torch.inf, float(self.position.step + 1))
         self.diverged_at = torch.minimum(self.diverged_at, here)
 
@@ -207,7 +213,7 @@ class TrainingLoop:
             {
                 "loss": loss,
                 "gradient_norm": norm.item(),
-                "lr": self.trainee.schedule.get_last_lr()[0],
+                "lr": self.lr,
                 "examples_per_second": rate,
                 "seconds": self.position.seconds,
                 "peak_memory_bytes": peak_memory(self.fabric.device),
@@ -219,11 +225,11 @@ class TrainingLoop:
         """Measures on the validation examples. True: better than ever."""
         metrics = self.evaluate()
         self._track("validation", metrics)
-        accuracy = metrics["accuracy"]["certain"]
+        accuracy = metrics["accuracy"][self.readout]
         self.report.say(
             f"step {self.position.step}: validation accuracy {accuracy:.2%}, "
-            f"loss {metrics['loss']['certain']:.4f}, "
-            f"calibration error {metrics['calibration_error']['certain']:.3f}"
+            f"loss {metrics['loss'][self.readout]:.4f}, "
+            f"calibration error {metrics['calibration_error'][self.readout]:.3f}"
         )
         better = accuracy > self.position.best
         self.position.best = max(accuracy, self.position.best)
@@ -245,13 +251,20 @@ class TrainingLoop:
             "schedule": trainee.schedule.state_dict(),
             "clipper": trainee.clipper.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
-            "random": random_states(),
-            "trackers": [tracker.state_dict() for tracker in self.trackers],
+            "random": random_states(self.fabric.device),
+            "trackers": self.tracker_states(),
             "since_log": {"losses": self.losses.cpu(), "counted": self.counted},
         }
         self.store.save(
             self.position.step, trainee.model.state_dict(), trainee.config, training, best=best
         )
+
+    def tracker_states(self) -> dict[str, Any]:
+        """Of all trackers, those of an earlier start that is not tracked so now included."""
+        states = dict(self.tracked)
+        for tracker in self.trackers:
+            states |= tracker.state_dict()
+        return states
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Goes on from what `save` put beside the weights; the model holds those already."""
@@ -263,4 +276,5 @@ class TrainingLoop:
         self.position = Position(**saved["position"])
         self.losses.copy_(saved["since_log"]["losses"])
         self.counted = saved["since_log"]["counted"]
-        restore_random_states(saved["random"])
+        self.tracked = dict(saved["trackers"])
+        restore_random_states(saved["random"], self.fabric.device)

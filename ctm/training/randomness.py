@@ -14,8 +14,9 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def random_states() -> dict[str, Any]:
-    """States of Python's, NumPy's, torch's and the GPUs' generators."""
+def random_states(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """States of Python's, NumPy's, torch's and, if `device` is one, the GPU's generators."""
+    on_gpu = torch.device(device).type == "cuda"
     version, numbers, gauss = random.getstate()
     numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
     return {
@@ -26,12 +27,12 @@ def random_states() -> dict[str, Any]:
             "pos": numpy_state["state"]["pos"],
         },
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state(device) if on_gpu else None,
     }
 
 
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Undoes all drawing since `random_states()`; GPUs only if there are as many."""
+def restore_random_states(states: dict[str, Any], device: torch.device | str = "cpu") -> None:
+    """Undoes all drawing since `random_states(device)`; a GPU's if it was on one."""
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
     numpy_state = dict(states["numpy"])
@@ -39,5 +40,5 @@ def restore_random_states(states: dict[str, Any]) -> None:
     inner = {"key": key, "pos": numpy_state.pop("pos")}
     np.random.set_state({**numpy_state, "state": inner})  # noqa: NPY002
     torch.set_rng_state(states["torch"])
-    if len(states["cuda"]) == torch.cuda.device_count() > 0:
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if states["cuda"] is not None and torch.device(device).type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -24,7 +24,8 @@ class WarmupCosine(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, *, steps: int, warmup: int = 500, final_lr: float = 1e-7
     ) -> None:
-        wanted(warmup >= 0, "schedule.warmup", warmup, "0 or more")
+        whole = isinstance(warmup, int) and warmup >= 0
+        wanted(whole, "schedule.warmup", warmup, "a whole number of 0 or more steps")
         wanted(final_lr >= 0, "schedule.final_lr", final_lr, "0 or more")
         self.steps, self.warmup, self.final_lr = steps, warmup, final_lr
         super().__init__(optimizer)

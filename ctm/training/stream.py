@@ -5,6 +5,7 @@ processes can't change the order, and ranks take parts that never overlap.
 """
 
 import signal
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -22,6 +23,12 @@ def generator_for(*key: int) -> torch.Generator:
     """A generator whose state depends on all the numbers of the key."""
     (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state))
+
+
+@lru_cache(maxsize=2)  # a batch may run across the end of an epoch
+def order_of(seed: int, epoch: int, size: int) -> Int[Tensor, " size"]:
+    """The shuffled order of an epoch."""
+    return torch.randperm(size, generator=generator_for(seed, ORDER, epoch))
 
 
 def ignore_signals(worker: int) -> None:
@@ -58,9 +65,8 @@ class Stream(Dataset[Batch]):
         epochs = places // size
         indices = torch.empty_like(places)
         for epoch in epochs.unique().tolist():
-            order = torch.randperm(size, generator=generator_for(self.seed, ORDER, epoch))
             here = epochs == epoch
-            indices[here] = order[places[here] % size]
+            indices[here] = order_of(self.seed, epoch, size)[places[here] % size]
         return indices
 
     def loader(self, start: int, stop: int, *, workers: int, pin: bool) -> DataLoader[Batch]:

@@ -1,6 +1,7 @@
 """Where metrics go: always `metrics.jsonl`, and Weights & Biases when asked."""
 
 import json
+import math
 import os
 import secrets
 from pathlib import Path
@@ -17,7 +18,7 @@ class Tracker(Protocol):
 
     def state_dict(self) -> dict[str, Any]: ...
 
-    def close(self) -> None: ...
+    def close(self, *, failed: bool = False) -> None: ...
 
 
 def flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
@@ -53,13 +54,26 @@ class JsonLines:
 
     def log(self, step: int, split: str, metrics: dict[str, Any]) -> None:
         with self.file.open("a") as lines:
-            lines.write(json.dumps({"step": step, "split": split, **metrics}) + "\n")
+            line = {"step": step, "split": split, **_finite(metrics)}
+            lines.write(json.dumps(line, allow_nan=False) + "\n")
 
     def state_dict(self) -> dict[str, Any]:
         return {}
 
-    def close(self) -> None:
+    def close(self, *, failed: bool = False) -> None:
         pass
+
+
+def _finite(metrics: Any) -> Any:
+    """JSON has no infinity: null stands for what is no number."""
+    match metrics:
+        case dict():
+            return {name: _finite(value) for name, value in metrics.items()}
+        case list():
+            return [_finite(value) for value in metrics]
+        case float():
+            return metrics if math.isfinite(metrics) else None
+    return metrics
 
 
 def _step_of(line: str) -> float:
@@ -124,5 +138,5 @@ class WeightsAndBiases:
     def state_dict(self) -> dict[str, Any]:
         return {"wandb_id": self.id}
 
-    def close(self) -> None:
-        self.run.finish()
+    def close(self, *, failed: bool = False) -> None:
+        self.run.finish(exit_code=1 if failed else 0)

@@ -47,6 +47,7 @@ def test_every_encoder_of_the_configs_composes() -> None:
 def test_name_seed_and_run_dir_choose_the_folder() -> None:
     assert str(compose(["name=mine", "seed=3"]).run_dir) == "runs/mine/seed3"
     assert str(compose(["name=mine", "run_dir=elsewhere/x"]).run_dir) == "elsewhere/x"
+    assert str(compose(["name=mine", "run_dir=2024"]).run_dir) == "2024"
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,13 @@ def test_name_seed_and_run_dir_choose_the_folder() -> None:
         (["experiment=parity/quik"], "experiment=parity/quik: no such experiment; did you mean p"),
         (["experiment=nonsense"], "experiment=nonsense: no such experiment; did you mean"),
         (["experiment=parity/_paperr"], "no such experiment"),
+        (["experiment=parity/_paper"], "experiment=parity/_paper: a part of others; choose one of"),
+        (["+more=1"], "more=1: no such setting; want one of name, seed"),
+        (["seed=true"], "seed=True: want a whole number"),
+        (["seed=18446744073709551616"], "want a whole number from 0 to"),
+        (["model.kind=lstm"], "model.kind=lstm: not the kind of these settings; choose by group"),
+        (["model.encoder.kind=conv"], "model.encoder.kind=conv: not the kind of these settings"),
+        (["task.kind=digits"], "task.kind=digits: not the kind of these settings"),
         ([], "experiment=?: choose one of digits/quick, parity/ctm_100_50"),
         (["model.tick=3"], "model.tick=3: no such setting; did you mean model.ticks"),
         (["optimizer.lrate=3"], "optimizer.lrate=3: no such setting; did you mean optimizer.lr"),
@@ -76,7 +84,7 @@ def test_name_seed_and_run_dir_choose_the_folder() -> None:
         (["model/encoder=transformer"], "model/encoder=transformer: no such model/encoder; di"),
         (["task=parities"], "task=parities: no such task; did you mean parity"),
         (["task.length=0"], "task.length=0: want 1 or more"),
-        (["seed=first"], "seed=first: want a whole number of 0 or more"),
+        (["seed=first"], "seed=first: want a whole number from 0"),
         (["describe=3"], "describe=3: want true or false"),
         (["trainer.steps=0"], "trainer.steps=0: want 1 or more"),
         (["trainer.precision=64"], "trainer.precision=64: want one of 32, bf16-mixed, 16-mixed"),
@@ -101,7 +109,6 @@ def test_a_mistake_is_answered_by_one_line(overrides: list[str], said: str) -> N
     ("overrides", "said"),
     [
         (["model/encoder=conv"], "model/encoder=conv: it can't read inputs of kind signs"),
-        (["model.encoder.kind=conv"], "kind=conv: these are the settings of another kind"),
         (["model.encoder.positions=fourier"], "positions=fourier: this encoder's tokens have 1"),
         (["model/encoder=none"], "model.d_input=64: model/encoder=none hands on the task's 16"),
         (["model.reading=direct"], "model.reading=direct: model/encoder=parity gives many tokens"),

@@ -4,33 +4,38 @@ from pathlib import Path
 
 import pytest
 
-from ctm.app.folder import RunFolder
+from ctm.app.folder import claimed
 from ctm.errors import UserError
 
 CONFIG = {"model": {"ticks": 3}, "trainer": {"workers": 0}, "tracker": {"kind": "none"}}
 
 
+def claim(path: Path, config: dict[str, object] = CONFIG) -> None:
+    with claimed(path, config):
+        pass
+
+
 def refusal(path: Path, config: dict[str, object] = CONFIG) -> str:
     with pytest.raises(UserError) as caught:
-        RunFolder(path, config)
+        claim(path, config)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_the_same_settings_find_their_folder_again(tmp_path: Path) -> None:
-    RunFolder(tmp_path / "run", CONFIG)
-    RunFolder(tmp_path / "run", CONFIG)
+    claim(tmp_path / "run", CONFIG)
+    claim(tmp_path / "run", CONFIG)
 
 
 def test_other_settings_are_refused_with_the_differing_keys(tmp_path: Path) -> None:
-    RunFolder(tmp_path, CONFIG)
+    claim(tmp_path, CONFIG)
     said = refusal(tmp_path, {**CONFIG, "model": {"ticks": 4, "neurons": 2}})
     assert "model.neurons (absent there, 2 here), model.ticks (3 there, 4 here)" in said
 
 
 def test_settings_that_change_no_result_are_free(tmp_path: Path) -> None:
-    RunFolder(tmp_path, CONFIG)
-    RunFolder(tmp_path, {**CONFIG, "trainer": {"workers": 2}, "tracker": {"kind": "wandb"}})
+    claim(tmp_path, CONFIG)
+    claim(tmp_path, {**CONFIG, "trainer": {"workers": 2}, "tracker": {"kind": "wandb"}})
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -39,9 +44,9 @@ def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("content", ["", "- 1\n", "a: [1\n", "\x00\x01"])
+@pytest.mark.parametrize("content", ["", "- 1\n", "a: [1\n", "\x00\x01", "\udcff"])
 def test_a_damaged_config_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "config.yaml").write_text(content)
+    (tmp_path / "config.yaml").write_bytes(content.encode(errors="surrogateescape"))
     assert str(tmp_path) in refusal(tmp_path)
 
 
@@ -52,9 +57,13 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, CONFIG)
-    again = RunFolder(tmp_path, CONFIG)
-    with folder.locked(), pytest.raises(UserError, match="another process trains"), again.locked():
-        pytest.fail("two processes hold the folder")
-    with again.locked():
-        assert (tmp_path / ".lock").exists()
+    with claimed(tmp_path, CONFIG):
+        assert "another process trains there" in refusal(tmp_path)
+    claim(tmp_path)
+
+
+def test_what_a_kill_left_of_a_new_folder_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / "config.yaml.partial").write_text("model: {ti")
+    claim(tmp_path)
+    assert (tmp_path / "config.yaml").exists()

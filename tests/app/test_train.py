@@ -206,8 +206,13 @@ def test_describe_takes_a_model_too_big_for_any_machine(tmp_path: Path) -> None:
         (["experiment=parity/quick", "model.heads=3"], "train.py: model.heads=3: want a divisor"),
         (["experiment=parity/quick", "model/encoder=conv"], "it can't read inputs of kind signs"),
         (["experiment=parity/quick", "optimizer.lr=-1"], "optimizer: torch.optim.AdamW refuses"),
-        (["experiment=parity/quick", "schedule.warmup=-1"], "schedule.warmup=-1: want 0 or more"),
+        (["experiment=parity/quick", "schedule.warmup=-1"], "schedule.warmup=-1: want a whole"),
+        (["experiment=parity/quick", "schedule.warmup=0.5"], "schedule.warmup=0.5: want a whole"),
         (["experiment=parity/quick", "loss.readout=mean"], "loss.readout=mean: want certain or"),
+        (["experiment=parity/quick", "loss.last=2.5"], "loss.last=2.5: want 1 or more ticks"),
+        (["experiment=digits/quick", "loss=maze"], "loss=maze: it is for routes"),
+        (["experiment=parity/quick", "tracker=wandb", "tracker.mode=x"], "tracker.mode=x: want"),
+        (["experiment=parity/quick", "tracker=wandb", "+tracker.x=1"], "tracker: "),
         (["experiment=parity/quick", "trainer.precision=16-mixed"], "needs a GPU"),
         (["experiment=parity/quick", "run_dir=/proc/none"], "run_dir=/proc/none: not writable"),
     ],
@@ -217,3 +222,27 @@ def test_a_mistake_is_one_line_on_the_terminal(
 ) -> None:
     line = complaint("train.py", *overrides, "trainer.accelerator=cpu", cwd=tmp_path)
     assert said in line
+
+
+def test_a_refused_command_leaves_its_folder_to_the_corrected_one(tmp_path: Path) -> None:
+    complaint("train.py", *TINY, "trainer.steps=1", "loss.readout=mean", cwd=tmp_path)
+    run_well("train.py", *TINY, "trainer.steps=1", cwd=tmp_path)
+
+
+def test_a_machine_that_reads_directly_trains_to_its_result(tmp_path: Path) -> None:
+    direct = ["model/encoder=none", "model.reading=direct", "model.d_input=8"]
+    run_well("train.py", *TINY, *direct, "trainer.steps=2", cwd=tmp_path)
+    assert (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_multirun_trains_each_setting_in_its_folder(tmp_path: Path) -> None:
+    swept = [setting for setting in TINY if not setting.startswith(("run_dir", "model.ticks"))]
+    apart = ["model.ticks=2,3", "run_dir=runs/ticks${model.ticks}"]
+    run_well("train.py", "-m", *swept, *apart, "trainer.steps=1", cwd=tmp_path)
+    for ticks in (2, 3):
+        assert ctm.load(tmp_path / "runs" / f"ticks{ticks}").ticks == ticks
+
+
+def test_hydra_shows_its_config(tmp_path: Path) -> None:
+    out = run_well("train.py", *TINY, "--cfg", "job", cwd=tmp_path)
+    assert "memory_length: 3" in out

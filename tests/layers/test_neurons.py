@@ -50,10 +50,16 @@ def test_the_layer_norm_is_one_for_all_neurons() -> None:
     }
 
 
-def test_dropout_is_on_the_input() -> None:
-    layer = perturbed(PerNeuronLinear(neurons=NEURONS, d_in=MEMORY, d_out=3, dropout=0.999999))
-    nothing = layer(torch.zeros(NEURONS, BATCH, MEMORY, dtype=torch.float64))
-    assert layer.train()(history().transpose(0, 1)).equal(nothing)
+@pytest.mark.parametrize("layernorm", [False, True])
+def test_dropout_is_on_the_normalised_input(layernorm: bool) -> None:
+    """Of an input that is dropped whole the biases are left."""
+    layer = perturbed(
+        PerNeuronLinear(
+            neurons=NEURONS, d_in=MEMORY, d_out=3, dropout=0.999999, layernorm=layernorm
+        )
+    )
+    biases = (layer.bias / layer.temperature).unsqueeze(1).expand(-1, BATCH, -1)
+    torch.testing.assert_close(layer.train()(history().transpose(0, 1)), biases)
 
 
 def test_without_models_the_newest_input_is_the_output() -> None:

@@ -1,6 +1,5 @@
 """From settings to models: the paper's sizes, no weights on the meta device, and refusals."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -226,11 +225,6 @@ REFUSED: dict[str, tuple[CTMConfig, TaskSpec, tuple[str, ...]]] = {
         ("stages=5", "1 to 4"),
     ),
     "convolutions of no width": (small(ConvEncoderConfig(widths=[])), IMAGE, ("widths=[]",)),
-    "a kind changed by hand": (
-        small(replace(ParityEncoderConfig(), kind="vector")),
-        SIGNS,
-        ("kind=vector", "model/encoder=vector"),
-    ),
 }
 
 

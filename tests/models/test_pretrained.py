@@ -237,7 +237,7 @@ def test_weights_of_a_machine_of_another_size_are_refused(tmp_path: Path) -> Non
         (lambda about: about["model"].update(ticks="many"), "ticks"),
         (lambda about: about["model"].update(ticks=0), "model.ticks=0: want 1 or more"),
         (lambda about: about["model"].update(thoughts=3), "thoughts"),
-        (lambda about: about["model"].update(ticks="${oc.env:HOME}"), "not allowed"),
+        (lambda about: about["model"].update(ticks="${oc.env:HOME}"), "not a reference"),
         (lambda about: about.pop("model"), "model: want settings by name, got None"),
         (lambda about: about.pop("spec"), "spec=None: not a task's sizes"),
         (lambda about: about["spec"].pop("output_shape"), "not a task's sizes"),

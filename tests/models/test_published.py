@@ -15,8 +15,11 @@ from torch import Tensor, nn
 
 from ctm.errors import CheckpointError, ConfigError
 from ctm.interface import Thoughts
+from ctm.layers.sync import Pairing
 from ctm.losses import MazeLoss, TwoTickLoss
-from ctm.models.published import load_published, load_strictly
+from ctm.models.machine import ContinuousThoughtMachine
+from ctm.models.published import load_published
+from ctm.models.weights import load_strictly
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHARED = GOLDEN.parents[2] / "shared" / "golden"
@@ -84,6 +87,19 @@ def test_the_copied_fixture_is_the_shared_one(name: str) -> None:
 def test_parameters_are_as_many_as_published(name: str) -> None:
     count = sum(parameter.numel() for parameter in golden(name).model().parameters())
     assert count == golden(name).parameters
+
+
+@each_fixture
+def test_the_pairing_is_the_published(name: str) -> None:
+    ours = {
+        "first-last": Pairing.dense,
+        "random": Pairing.semi_dense,
+        "random-pairing": Pairing.random,
+    }
+    model = golden(name).model()
+    assert isinstance(model, ContinuousThoughtMachine)
+    pairing = ours[golden(name).args["neuron_select_type"]]
+    assert model.sync_out.pairing is model.sync_action.pairing is pairing
 
 
 @each_fixture

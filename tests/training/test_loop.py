@@ -268,9 +268,9 @@ def test_a_signal_saves_and_is_returned(tmp_path: Path, number: signal.Signals) 
     assert_same(weights_in(last), weights_of(loop))
 
 
-def test_a_signal_at_the_last_step_lets_the_run_finish(tmp_path: Path) -> None:
+def test_a_signal_at_the_last_step_is_returned_with_all_saved(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    assert run.start(stop_at=STEPS).run() is None
+    assert run.start(stop_at=STEPS).run() is signal.SIGTERM
     assert STEPS in run.store.steps()
 
 

@@ -87,7 +87,7 @@ def test_a_restored_schedule_goes_on() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"warmup": -1}, r"schedule\.warmup=-1: want 0 or more"),
+        ({"warmup": -1}, r"schedule\.warmup=-1: want a whole number of 0 or more steps"),
         ({"warmup": 2, "final_lr": -1e-3}, r"schedule\.final_lr=-0\.001: want 0 or more"),
     ],
 )
