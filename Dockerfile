@@ -1,4 +1,5 @@
-# docker build -t ctm . && docker run -it -v "$PWD/runs:/home/ctm/app/runs" ctm
+# docker build -t ctm . && mkdir -p runs && docker run -it -v "$PWD/runs:/home/ctm/app/runs" ctm
+# (the container writes as its user ctm: `chmod a+w runs` where that is not yours)
 FROM python:3.11-slim
 
 # make, for the Makefile; g++, for torch.compile; git, for the commit in result.json
