@@ -87,7 +87,7 @@ class MazeLoss(TwoTickLoss):
         return ((longest - 1).clamp_min(0) + self.lookahead).clamp_max(targets.shape[1])
 
     def per_tick(
-        self, thoughts: Thoughts, targets: Int[Tensor, "batch steps"]
+        self, thoughts: Thoughts, targets: Int[Tensor, "batch *steps"]
     ) -> Float[Tensor, "batch ticks"]:
         if targets.dim() != 2:
             raise ConfigError(
