@@ -1,4 +1,4 @@
-# docker build -t ctm . && mkdir -p runs && docker run -it -v "$PWD/runs:/home/ctm/app/runs" ctm
+# docker build -t ctm . && mkdir -p runs && docker run -it -v "$PWD/runs:/app/runs" ctm
 # (the container writes as its user ctm: `chmod a+w runs` where that is not yours)
 FROM python:3.11-slim
 
@@ -7,9 +7,9 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends make g++ git \
     && rm -rf /var/lib/apt/lists/*
 
-RUN useradd --create-home ctm
+RUN useradd --create-home ctm && mkdir /app && chown ctm /app
 USER ctm
-WORKDIR /home/ctm/app
+WORKDIR /app
 
 # Extra options for pip, such as the index of a torch without CUDA for a smaller image.
 ARG PIP_OPTIONS=""
@@ -19,5 +19,5 @@ RUN python -m venv .venv \
     && .venv/bin/pip install --no-cache-dir $PIP_OPTIONS --constraint constraints.txt --editable .
 COPY --chown=ctm . .
 
-ENV PATH="/home/ctm/app/.venv/bin:$PATH"
+ENV PATH="/app/.venv/bin:$PATH"
 CMD ["python", "scripts/train.py", "experiment=digits/quick"]

@@ -3,6 +3,7 @@
 import copy
 import filecmp
 import json
+from argparse import Namespace
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -315,3 +316,22 @@ def test_a_missing_argument_is_refused_by_name() -> None:
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"kind=gru: choose one of .*ctm"):
         load_published({}, {}, kind="gru")
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "shape"),
+    [
+        ("parity_random", {"parity_sequence_length": 12}, (12, 2)),
+        ("maze_first_last", {"maze_route_length": 10}, (10, 5)),
+        ("image_random_pairing", {}, (7,)),
+    ],
+)
+def test_arguments_of_a_training_checkpoint_give_the_output_shape(
+    name: str, length: dict[str, int], shape: tuple[int, ...]
+) -> None:
+    fixture = golden(name)
+    args = {key: value for key, value in fixture.args.items() if key != "prediction_reshaper"}
+    model = load_published(Namespace(**args, **length), fixture.weights)
+    assert isinstance(model, ContinuousThoughtMachine)
+    assert model.output_shape == shape
+    assert model.state_dict().keys() == fixture.model().state_dict().keys()
