@@ -29,7 +29,7 @@ class ProgressReport:
         self.bar = Progress(
             TextColumn("step"),
             MofNCompleteColumn(),
-            BarColumn(),
+            BarColumn(bar_width=20),  # all of it fits 80 columns
             TextColumn("{task.fields[rate]:.1f}/s"),
             TimeElapsedColumn(),
             TextColumn("left"),
