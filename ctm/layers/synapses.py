@@ -1,11 +1,13 @@
 """Synapses: the one place where neurons talk to each other, o and z in, pre-activations out."""
 
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor, nn
 
+Layer = Callable[[Tensor], Tensor]
 NARROWEST = 16  # width of the U-Net's middle
 
 
@@ -44,16 +46,26 @@ class UNetSynapse(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(wide) for wide, _ in levels)
 
     def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch neurons"]:
-        x = self.first(x)
-        skips: list[Tensor] = []
-        for down in self.down:
-            skips.append(x)
-            x = down(x)
-        for up, norm, skip in zip(
-            reversed(self.up), reversed(self.norms), reversed(skips), strict=True
-        ):
-            x = norm(up(x) + skip)
-        return x
+        return unet(x, self.first, self.down, self.up, self.norms)
+
+
+def unet(
+    x: Float[Tensor, "batch d_in"],
+    first: Layer,
+    downward: Iterable[Layer],
+    upward: Iterable[Layer],
+    norms: Iterable[Layer],
+) -> Float[Tensor, "batch neurons"]:
+    """The way through a U-Net, widest level first in each of its parts."""
+    x = first(x)
+    skips: list[Tensor] = []
+    for down in downward:
+        skips.append(x)
+        x = down(x)
+    levels = list(zip(upward, norms, skips, strict=True))
+    for up, norm, skip in reversed(levels):
+        x = norm(up(x) + skip)
+    return x
 
 
 def synapse(*, d_in: int, neurons: int, depth: int, dropout: float) -> nn.Module:

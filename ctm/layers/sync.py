@@ -149,8 +149,12 @@ class Synchronisation(nn.Module):
 
     def update(self, sums: Sums, z: Float[Tensor, "batch neurons"]) -> Sums:
         """The sums once `z` has been seen too."""
-        keep = torch.exp(-self._rate())
+        keep = self.keep()
         return Sums(keep * sums.alpha + self._products(z), keep * sums.beta + 1)
+
+    def keep(self) -> Float[Tensor, " pairs"]:
+        """e^-r: what a tick leaves of the sums before it."""
+        return torch.exp(-self._rate())
 
     def forward(self, sums: Sums) -> Float[Tensor, "batch pairs"]:
         return sums.alpha * sums.beta.rsqrt()

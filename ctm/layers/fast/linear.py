@@ -1,0 +1,142 @@
+"""A linear layer that serves every tick of a pass.
+
+The recurrence multiplies few rows (a batch) by the same weight again and again. So the weight is
+put once a pass into the layout that oneDNN multiplies fastest (on CPUs), and its gradient is not a
+product of few rows at each tick but one product over the rows of many ticks.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from ctm.layers.fast.gather import Total, token
+from ctm.layers.fast.precision import compute_dtype
+
+ENOUGH_ROWS = 1024  # more rows make a product no faster, and they take memory while they wait
+
+
+class RepeatedLinear:
+    """y = x W^T + b
+
+    Args:
+        weight, bias: parameters, or what was made of them for this pass.
+    """
+
+    def __init__(
+        self, weight: Float[Tensor, "d_out d_in"], bias: Float[Tensor, " d_out"]
+    ) -> None:
+        dtype = compute_dtype(weight)
+        self.parameter = weight
+        self.weight, self.bias = weight.detach().to(dtype), bias.detach().to(dtype)
+        self.product = Product(self.weight)
+        self.transposed: Product | None = None  # made when a gradient first asks for it
+        self.gradients = LinearGradients(weight.dtype)
+        self.token = token(self.gradients, weight, bias)
+
+    def __call__(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_out"]:
+        return _Use.apply(x, self.token, self.parameter, self)
+
+    def backward(self, gradient: Float[Tensor, "batch d_out"]) -> Float[Tensor, "batch d_in"]:
+        if self.transposed is None:
+            self.transposed = Product(self.weight.t())
+        return self.transposed(gradient)
+
+
+class LinearGradients:
+    """Those of a weight and a bias, as one product over the rows of many ticks."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.waiting: list[tuple[Tensor, Tensor]] = []  # of each tick: gradient of y, x
+        self.total = Total()
+
+    def wait(self, gradient: Tensor, x: Tensor) -> None:
+        self.waiting.append((gradient, x))
+        if len(x) * len(self.waiting) >= ENOUGH_ROWS:
+            self.multiply()
+
+    def multiply(self) -> None:
+        gradient, x = (torch.cat(rows) for rows in zip(*self.waiting, strict=True))
+        self.waiting.clear()
+        self.total.add((gradient.t() @ x).to(self.dtype), gradient.sum(0, dtype=self.dtype))
+
+    def gathered(self) -> Sequence[Tensor]:
+        if self.waiting:
+            self.multiply()
+        return self.total.gathered()
+
+
+class _Use(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, token: Tensor, parameter: Tensor, layer: RepeatedLinear
+    ) -> Tensor:
+        ctx.layer = layer
+        x = x.to(layer.weight.dtype).contiguous()
+        ctx.save_for_backward(x, parameter)  # the parameter: autograd notices if it changes
+        return layer.product(x, layer.bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        layer: RepeatedLinear = ctx.layer
+        x, _ = ctx.saved_tensors
+        dx = layer.backward(gradient) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return dx, None, None, None
+        layer.gradients.wait(gradient, x)
+        return dx, gradient.new_zeros(()), None, None
+
+
+class Product:
+    """x -> x W^T + b, by oneDNN with W in a layout of its own where that is possible.
+
+    The operators are those that torch.compile makes of a linear layer on a CPU.
+    """
+
+    def __init__(self, weight: Float[Tensor, "d_out d_in"]) -> None:
+        self.weight = weight
+        self.packed: Tensor | None = None
+        if onednn_takes(weight):
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
+
+    def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        if self.packed is None:
+            return F.linear(x, self.weight, bias)
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, bias, "none", [], "")
+
+
+def onednn_takes(weight: Tensor) -> bool:
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype in (torch.float32, torch.bfloat16)
+        and weight.numel() > 0
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
+    )
+
+
+def repeated(part: nn.Module) -> Any:
+    """A layer, or a sequence of layers, with the linear ones ready to be repeated."""
+    if isinstance(part, nn.Linear):
+        return RepeatedLinear(part.weight, part.bias)
+    if isinstance(part, nn.Sequential):
+        return Chain([repeated(layer) for layer in part])
+    return part
+
+
+class Chain:
+    """Layers one after the other."""
+
+    def __init__(self, layers: list[Any]) -> None:
+        self.layers = layers
+
+    def __call__(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
