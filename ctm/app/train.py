@@ -96,7 +96,7 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
     seed_everything(experiment.seed)
     spec = experiment.task.spec
     model = (
-        open_pretrained(last).model
+        open_pretrained(last, engine=experiment.model.engine).model
         if last
         else build_model(experiment.model, spec, seed=experiment.seed)
     )
@@ -146,11 +146,6 @@ def prepare(experiment: Experiment, fabric: Fabric, model: ContinuousThoughtMach
     """The model on its device, with all that changes it."""
     settings = experiment.trainer
     model.train()
-    if settings.compile:
-        # a graph each for the first tick and the others, training and evaluation, and the last,
-        # smaller batch of evaluation: as many as torch would take for a mistake
-        torch._dynamo.config.recompile_limit = 32
-        model.tick = torch.compile(model.tick, fullgraph=True)
     optimizer = instantiate(experiment.optimizer, "optimizer", params=model.parameters())
     schedule = instantiate(
         experiment.schedule, "schedule", optimizer=optimizer, steps=settings.steps

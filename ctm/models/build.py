@@ -15,11 +15,13 @@ from ctm.layers.reading import AttentionReader, DirectReader, ReadingKind
 from ctm.layers.resnet import ResNet
 from ctm.layers.synapses import synapse
 from ctm.layers.sync import Pairing, Synchronisation
+from ctm.models import fast
 from ctm.models.config import (
     ENCODERS,
     ConvEncoderConfig,
     CTMConfig,
     EncoderConfig,
+    Engine,
     NeuronModels,
     NoEncoderConfig,
     ParityEncoderConfig,
@@ -28,6 +30,7 @@ from ctm.models.config import (
     VectorEncoderConfig,
 )
 from ctm.models.machine import ContinuousThoughtMachine
+from ctm.models.stretches import Stretches
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -49,7 +52,24 @@ def build_model(
     """
     with torch.device("meta"):
         model = build_ctm(config, spec)
-    return materialise(model, seed=seed, device=device)
+    model = materialise(model, seed=seed, device=device)
+    set_engine(model, config.engine)
+    return model
+
+
+def set_engine(model: ContinuousThoughtMachine, engine: Engine) -> None:
+    """Chooses how a machine is computed from now on."""
+    model.__dict__.pop("tick", None)  # a compiled one
+    model.engine = None
+    if any(weight.is_meta for weight in model.parameters()):
+        return  # without numbers there is nothing to hurry
+    if engine is Engine.fast:
+        model.engine = fast.think
+    elif engine is Engine.compiled:
+        # a graph each for the first tick and the others, training and evaluation, and the last,
+        # smaller batch of evaluation: as many as torch would take for a mistake
+        torch._dynamo.config.recompile_limit = 32
+        model.tick = torch.compile(model.tick, fullgraph=True)
 
 
 def materialise(model: Model, *, seed: int, device: torch.device | str) -> Model:
@@ -126,6 +146,7 @@ def build_ctm(config: CTMConfig, spec: TaskSpec) -> ContinuousThoughtMachine:
         sync_action=sync_action,
         sync_out=sync_out,
         output_shape=spec.output_shape,
+        stretches=Stretches(config.checkpoint_ticks),
     )
 
 

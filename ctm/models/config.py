@@ -95,6 +95,14 @@ ENCODERS: dict[str, type[EncoderConfig]] = {
 }
 
 
+class Engine(StrEnum):
+    """How a machine is computed; the numbers are equal."""
+
+    eager = "eager"  # as machine.py writes it
+    fast = "fast"  # what ticks share is done once a pass, gradients of many ticks together
+    compiled = "compiled"  # as machine.py writes it, the tick compiled by torch: a slow first call
+
+
 class NeuronModels(StrEnum):
     private = "private"  # each neuron has its own
     none = "none"  # the pre-activation is the post-activation
@@ -124,6 +132,8 @@ class CTMConfig:
     dropout: float = 0.0
     dropout_nlm: float | None = None  # null: as dropout
     readout: Readout = Readout.certain  # what predicts, unless asked otherwise
+    engine: Engine = Engine.fast
+    checkpoint_ticks: int | None = None  # recompute stretches of so many ticks; null: keep all
     encoder: EncoderConfig = MISSING
 
     def __post_init__(self) -> None:
@@ -131,6 +141,8 @@ class CTMConfig:
             wanted(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
         for name in ("sync_action", "self_pairs", "nlm_hidden"):
             wanted(getattr(self, name) >= 0, f"model.{name}", getattr(self, name), "0 or more")
+        wanted(self.checkpoint_ticks is None or self.checkpoint_ticks >= 1,
+               "model.checkpoint_ticks", self.checkpoint_ticks, "1 or more, or null")  # fmt: skip
         for name in ("dropout", "dropout_nlm"):
             value = getattr(self, name)
             wanted(value is None or 0 <= value < 1, f"model.{name}", value, "0 <= p < 1")

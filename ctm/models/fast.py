@@ -1,38 +1,73 @@
-"""The fast path through a machine: the same ticks, with all that a pass can prepare prepared."""
+"""The fast engine: the same ticks, with all that they share done once.
 
+`ctm.layers.fast` holds its parts, each with a paragraph on why it is fast. Here they are put
+together as in `ContinuousThoughtMachine.tick`, step by step; compare the two. Neurons (and pairs)
+are rows, examples columns. Gradients are those of first order only.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from ctm.layers.fast.neurons import Layer, Tape
+from ctm.layers.fast.answer import answer_all
+from ctm.layers.fast.neurons import RepeatedNeurons
 from ctm.layers.fast.reading import RepeatedAttention
-from ctm.layers.fast.sync import RepeatedSync
 from ctm.layers.fast.synapses import repeated_synapse
-from ctm.layers.reading import Attention
+from ctm.layers.fast.sync import RepeatedSync
+from ctm.layers.reading import Attention, Reading
 from ctm.models.machine import ContinuousThoughtMachine
 
 
-def synchronised(machine: ContinuousThoughtMachine, inputs: Tensor, ticks: int) -> Tensor:
-    reading = machine.read(inputs)
-    if isinstance(reading, Attention): reading = RepeatedAttention(reading)
-    batch=len(inputs)
-    state = machine.start(batch)
-    action = RepeatedSync(machine.sync_action, ticks)
-    out = RepeatedSync(machine.sync_out, ticks)
-    synapse = repeated_synapse(machine.synapse)
-    layers = [Layer(l) for l in machine.neuron_models.layers]
-    z = state.z.t()
-    history = state.history.transpose(0, 1)
-    alpha = action.start(z)
-    zs = [z]
-    tape = Tape(layers, history, ticks)
-    window = tape.start(history)
-    for t in range(ticks):
-        o = reading(action.at(t, alpha))
-        a = synapse(torch.cat((o, z.t()), 1))
-        z, window = tape.step(a, window, t)
-        alpha = action.update(alpha, z)
-        zs.append(z)
-    return out.all_ticks(torch.stack(zs))
+@dataclass(frozen=True)
+class FastState:
+    """All that one stretch of ticks hands to the next."""
+
+    history: Float[Tensor, "neurons batch memory"]
+    z: Float[Tensor, "neurons batch"]
+    alpha: Float[Tensor, "pairs batch"]  # of the synchronisation that asks
+
+
+def think(
+    machine: ContinuousThoughtMachine, inputs: Tensor, ticks: int
+) -> Float[Tensor, "batch ticks outputs"]:
+    """What `machine.predict(machine.synchronise(inputs, ticks))` gives, its last axis flat."""
+    shared = Pass(machine, machine.read(inputs), ticks)
+    start = shared.start(len(inputs))
+    z = machine.stretches.run(shared.stretch, start, ticks)
+    return answer_all(machine.answer, shared.sync_out.all_ticks(torch.stack((start.z, *z))))
+
+
+class Pass:
+    """What the ticks of one pass share."""
+
+    def __init__(self, machine: ContinuousThoughtMachine, reading: Reading, ticks: int) -> None:
+        self.machine = machine
+        self.reading = RepeatedAttention(reading) if isinstance(reading, Attention) else reading
+        self.synapse: Callable[[Tensor], Tensor] = repeated_synapse(machine.synapse)
+        self.neurons = RepeatedNeurons(machine.neuron_models)
+        self.sync_action = RepeatedSync(machine.sync_action, ticks)
+        self.sync_out = RepeatedSync(machine.sync_out, ticks)
+
+    def start(self, batch: int) -> FastState:
+        state = self.machine.start(batch)
+        return FastState(state.history.transpose(0, 1), state.z.t(), state.action.alpha.t())
+
+    def stretch(self, state: FastState, ticks: range) -> tuple[FastState, list[Tensor]]:
+        """Some ticks in a row, and the post-activations of each."""
+        z, alpha = state.z, state.alpha
+        history = self.neurons.begin(state.history, len(ticks))
+        every_z = []
+        for tick in ticks:
+            # 1. the synchronisation so far asks the data
+            o = self.reading(self.sync_action.at(tick, alpha))
+            # 2. pre-activations
+            a = self.synapse(torch.cat((o, z.t()), dim=1))
+            # 3. and 4. histories and post-activations
+            z = history.step(a)
+            # 5. synchronisation; that of the answer comes after all ticks
+            alpha = self.sync_action.update(alpha, z)
+            every_z.append(z)
+        return FastState(history.end(), z, alpha), every_z

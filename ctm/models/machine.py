@@ -3,6 +3,7 @@
 `tick` is the whole machine; read it first.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from ctm.errors import ConfigError
 from ctm.interface import Thoughts, Trace
 from ctm.layers.reading import Attention, Reading
 from ctm.layers.sync import Sums, Synchronisation
+from ctm.models.stretches import Stretches
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class ContinuousThoughtMachine(nn.Module):
         neuron_models: histories A to post-activations z.
         sync_action, sync_out: the synchronisation that asks, and the one that answers.
         output_shape: of one prediction, `(*positions, classes)`.
+        engine: another way to compute what `synchronise` does, with equal numbers.
+        stretches: how the backward pass keeps or recomputes ticks.
     """
 
     def __init__(
@@ -55,10 +59,14 @@ class ContinuousThoughtMachine(nn.Module):
         sync_action: Synchronisation,
         sync_out: Synchronisation,
         output_shape: tuple[int, ...],
+        engine: "Engine | None" = None,
+        stretches: Stretches | None = None,
     ) -> None:
         super().__init__()
         self.ticks = ticks
         self.output_shape = tuple(output_shape)
+        self.engine = engine
+        self.stretches = stretches or Stretches()
         self.encoder = encoder
         self.reader = reader
         self.synapse = synapse
@@ -133,36 +141,52 @@ class ContinuousThoughtMachine(nn.Module):
         ticks = self.ticks if ticks is None else ticks
         if ticks < 1:
             raise ConfigError(f"ticks={ticks}: want 1 or more")
+        if record or self.engine is None or torch.compiler.is_compiling():
+            recorder = Recorder(self) if record else None
+            sync = self.synchronise(inputs, ticks, recorder)
+            trace = recorder.trace() if recorder is not None else None
+            return Thoughts.of(self.predict(sync), trace)
+        return Thoughts.of(self.engine(self, inputs, ticks).unflatten(2, self.output_shape))
+
+    def synchronise(
+        self, inputs: Tensor, ticks: int, recorder: "Recorder | None" = None
+    ) -> Float[Tensor, "batch ticks pairs"]:
+        """The synchronisation that answers, after each tick."""
         reading = self.read(inputs)
-        state = self.start(len(inputs))
-        recorder = Recorder(self, reading) if record else None
-        synced = []
-        for _ in range(ticks):
-            before, state = state, self.tick(state, reading)
-            synced.append(self.sync_out(state.out))
-            if recorder is not None:
-                recorder.note(before, state, synced[-1])
-        trace = recorder.trace() if recorder is not None else None
-        return Thoughts.of(self.predict(torch.stack(synced, dim=1)), trace)
+
+        def stretch(state: State, ticks: range) -> tuple[State, list[Tensor]]:
+            synced = []
+            for _ in ticks:
+                before, state = state, self.tick(state, reading)
+                synced.append(self.sync_out(state.out))
+                if recorder is not None:
+                    recorder.note(before, state, synced[-1], reading)
+            return state, synced
+
+        return torch.stack(self.stretches.run(stretch, self.start(len(inputs)), ticks), dim=1)
+
+
+# A machine, inputs and ticks to flat logits: `machine.predict` of `machine.synchronise`
+Engine = Callable[[ContinuousThoughtMachine, Tensor, int], Float[Tensor, "batch ticks outputs"]]
 
 
 class Recorder:
     """Watches ticks from outside and keeps what a `Trace` shows."""
 
-    def __init__(self, machine: ContinuousThoughtMachine, reading: Reading) -> None:
-        self.machine, self.reading = machine, reading
+    def __init__(self, machine: ContinuousThoughtMachine) -> None:
+        self.machine = machine
         self.ticks: list[dict[str, Tensor]] = []
 
     @torch.no_grad()
-    def note(self, before: State, after: State, sync_out: Tensor) -> None:
+    def note(self, before: State, after: State, sync_out: Tensor, reading: Reading) -> None:
         seen = {
             "pre_activations": after.history[:, :, -1],
             "post_activations": after.z,
             "sync_out": sync_out,
         }
-        if isinstance(self.reading, Attention):
+        if isinstance(reading, Attention):
             asked = self.machine.sync_action(before.action)
-            seen |= {"sync_action": asked, "attention": self.reading.weights(asked)}
+            seen |= {"sync_action": asked, "attention": reading.weights(asked)}
         self.ticks.append({name: value.detach().float().cpu() for name, value in seen.items()})
 
     def trace(self) -> Trace:

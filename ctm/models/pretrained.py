@@ -11,8 +11,8 @@ import torch
 from ctm.config import from_plain, to_plain
 from ctm.errors import CheckpointError, ConfigError
 from ctm.interface import InputKind, TaskSpec
-from ctm.models.build import build_model
-from ctm.models.config import MODELS, CTMConfig
+from ctm.models.build import build_model, set_engine
+from ctm.models.config import MODELS, CTMConfig, Engine
 from ctm.models.machine import ContinuousThoughtMachine
 from ctm.models.weights import load_strictly, read_weights
 
@@ -41,20 +41,25 @@ def description(config: CTMConfig, spec: TaskSpec, task: Any) -> dict[str, Any]:
     }
 
 
-def load(path: str | Path, *, device: torch.device | str = "cpu") -> ContinuousThoughtMachine:
+def load(
+    path: str | Path, *, device: torch.device | str = "cpu", engine: Engine | str = Engine.fast
+) -> ContinuousThoughtMachine:
     """A trained model, ready to think: `ctm.load("runs/digits/quick/seed0")`.
 
     Args:
         path: a run folder (its last checkpoint is taken) or the folder of a checkpoint.
         device: where the model shall be.
+        engine: how it is computed: the loader's choice, whatever it was trained with.
 
     Raises:
         CheckpointError: nothing there, a damaged file, or weights that don't fit, by name.
     """
-    return open_pretrained(path, device=device).model
+    return open_pretrained(path, device=device, engine=engine).model
 
 
-def open_pretrained(path: str | Path, *, device: torch.device | str = "cpu") -> Pretrained:
+def open_pretrained(
+    path: str | Path, *, device: torch.device | str = "cpu", engine: Engine | str = Engine.fast
+) -> Pretrained:
     """As `load`, with the settings of the model and of its task."""
     folder = weights_folder(Path(path))
     saved = read_config(folder / CONFIG)
@@ -67,6 +72,7 @@ def open_pretrained(path: str | Path, *, device: torch.device | str = "cpu") -> 
         reason = str(error).split("\n", 1)[0]
         raise CheckpointError(f"{folder / CONFIG}: {reason}") from None
     load_strictly(model, read_weights(folder / WEIGHTS), assign=True)
+    set_engine(model, Engine(engine))
     return Pretrained(model.to(device).eval(), config, spec, saved.get("task") or {})
 
 

@@ -19,7 +19,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         CheckpointError: the file is missing, cut off, or something else.
     """
     try:
-        return load_file(file)
+        # copied into torch's own memory: where weights lie askew, as in the file, their products
+        # round in another way, and a run that goes on would not be the same to the bit
+        return {name: weight.clone() for name, weight in load_file(file).items()}
     except FileNotFoundError:
         raise CheckpointError(f"{file}: missing") from None
     except (SafetensorError, OSError, ValueError) as error:

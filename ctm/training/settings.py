@@ -19,7 +19,6 @@ class TrainerConfig:
     clip_norm: float | None = None  # largest norm of the gradient
     clip_quantile: float | None = None  # clip to this quantile of recent norms
     clip_window: int = 1000  # how many norms are recent
-    compile: bool = False  # compile the tick
     log_every: int = 50
     evaluate_every: int = 1000
     checkpoint_every: int = 1000

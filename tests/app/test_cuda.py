@@ -36,7 +36,7 @@ def test_a_run_on_cuda_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 def test_compile_on_cuda_gives_equal_losses(tmp_path: Path) -> None:
     plain = [*ON_GPU, "model.dropout=0"]
     run_well("train.py", *plain, cwd=tmp_path)
-    run_well("train.py", *plain, "trainer.compile=true", "run_dir=compiled", cwd=tmp_path)
+    run_well("train.py", *plain, "model.engine=compiled", "run_dir=compiled", cwd=tmp_path)
     losses = [
         json.loads((tmp_path / folder / "metrics.jsonl").read_text().splitlines()[0])["loss"]
         for folder in ("run", "compiled")

@@ -174,7 +174,7 @@ def test_wandb_offline_keeps_one_run_over_a_resume(tmp_path: Path) -> None:
 def test_compile_gives_a_run_of_the_same_loss(tmp_path: Path, uninterrupted: Path) -> None:
     few = [*TINY, *OFTEN, "trainer.steps=5", "model.dropout=0"]
     run_well("train.py", *few, cwd=tmp_path)
-    run_well("train.py", *few, "trainer.compile=true", "run_dir=compiled", cwd=tmp_path)
+    run_well("train.py", *few, "model.engine=compiled", "run_dir=compiled", cwd=tmp_path)
     plain, compiled = metrics(tmp_path / "run")[0], metrics(tmp_path / "compiled")[0]
     assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-5)
 

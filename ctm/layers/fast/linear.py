@@ -5,7 +5,9 @@ put once a pass into the layout that oneDNN multiplies fastest (on CPUs), and it
 product of few rows at each tick but one product over the rows of many ticks.
 """
 
-from collections.abc import Sequence
+# once_differentiable hides the names of backward's arguments
+# pyright: reportIncompatibleMethodOverride=false
+
 from typing import Any
 
 import torch
@@ -14,10 +16,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from ctm.layers.fast.gather import Total, token
+from ctm.layers.fast.gather import WeightGradient, token
 from ctm.layers.fast.precision import compute_dtype
 
-ENOUGH_ROWS = 1024  # more rows make a product no faster, and they take memory while they wait
+ENOUGH_ROWS = 1024
 
 
 class RepeatedLinear:
@@ -27,16 +29,14 @@ class RepeatedLinear:
         weight, bias: parameters, or what was made of them for this pass.
     """
 
-    def __init__(
-        self, weight: Float[Tensor, "d_out d_in"], bias: Float[Tensor, " d_out"]
-    ) -> None:
+    def __init__(self, weight: Float[Tensor, "d_out d_in"], bias: Float[Tensor, " d_out"]) -> None:
         dtype = compute_dtype(weight)
         self.parameter = weight
         self.weight, self.bias = weight.detach().to(dtype), bias.detach().to(dtype)
         self.product = Product(self.weight)
         self.transposed: Product | None = None  # made when a gradient first asks for it
-        self.gradients = LinearGradients(weight.dtype)
-        self.token = token(self.gradients, weight, bias)
+        self.gradient = WeightGradient(enough=ENOUGH_ROWS, transposed=True)
+        self.token = token(self.gradient, weight, bias)
 
     def __call__(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_out"]:
         return _Use.apply(x, self.token, self.parameter, self)
@@ -45,30 +45,6 @@ class RepeatedLinear:
         if self.transposed is None:
             self.transposed = Product(self.weight.t())
         return self.transposed(gradient)
-
-
-class LinearGradients:
-    """Those of a weight and a bias, as one product over the rows of many ticks."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-        self.waiting: list[tuple[Tensor, Tensor]] = []  # of each tick: gradient of y, x
-        self.total = Total()
-
-    def wait(self, gradient: Tensor, x: Tensor) -> None:
-        self.waiting.append((gradient, x))
-        if len(x) * len(self.waiting) >= ENOUGH_ROWS:
-            self.multiply()
-
-    def multiply(self) -> None:
-        gradient, x = (torch.cat(rows) for rows in zip(*self.waiting, strict=True))
-        self.waiting.clear()
-        self.total.add((gradient.t() @ x).to(self.dtype), gradient.sum(0, dtype=self.dtype))
-
-    def gathered(self) -> Sequence[Tensor]:
-        if self.waiting:
-            self.multiply()
-        return self.total.gathered()
 
 
 class _Use(torch.autograd.Function):
@@ -83,14 +59,15 @@ class _Use(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (dy,) = grad_outputs
         layer: RepeatedLinear = ctx.layer
         x, _ = ctx.saved_tensors
-        dx = layer.backward(gradient) if ctx.needs_input_grad[0] else None
+        dx = layer.backward(dy) if ctx.needs_input_grad[0] else None
         if not ctx.needs_input_grad[1]:
             return dx, None, None, None
-        layer.gradients.wait(gradient, x)
-        return dx, gradient.new_zeros(()), None, None
+        layer.gradient.add(x, dy)
+        return dx, dy.new_zeros(()), None, None
 
 
 class Product:
@@ -117,7 +94,7 @@ def onednn_takes(weight: Tensor) -> bool:
         and weight.dtype in (torch.float32, torch.bfloat16)
         and weight.numel() > 0
         and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
     )
 
 

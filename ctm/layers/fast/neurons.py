@@ -10,27 +10,34 @@ Many examples lie innermost in memory, where values and gates of a GLU are whole
 examples would not fill a vector register, so there the last axis lies innermost.
 """
 
+# once_differentiable hides the names of backward's arguments
+# pyright: reportIncompatibleMethodOverride=false
+
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ctm.layers.fast.gather import Total, token
+from ctm.layers.fast.dropout import Dropout
+from ctm.layers.fast.gather import WeightGradient, token
 from ctm.layers.fast.precision import compute_dtype
 from ctm.layers.neurons import NeuronLevelModels, PerNeuronLinear
 
 MANY = 32  # examples
 
 
-def empty(
-    shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None
-) -> Float[Tensor, "neurons batch width"]:
+def empty(shape: tuple[int, ...], like: Tensor) -> Float[Tensor, "neurons batch width"]:
+    return laid_out(like.new_empty(shape), shape)
+
+
+def laid_out(memory: Tensor, shape: tuple[int, ...]) -> Shaped[Tensor, "neurons batch width"]:
+    """Memory of any shape as one of this shape, the batch innermost if there are many examples."""
     neurons, batch, width = shape
     if batch < MANY:
-        return like.new_empty(neurons, batch, width, dtype=dtype)
-    return like.new_empty(neurons, width, batch, dtype=dtype).mT
+        return memory.view(neurons, batch, width)
+    return memory.view(neurons, width, batch).mT
 
 
 class Layer:
@@ -42,20 +49,19 @@ class Layer:
     """
 
     def __init__(self, linear: PerNeuronLinear) -> None:
-        self.kept = 1 - linear.dropout.p if linear.training else 1.0  # of the inputs
+        self.dropout = Dropout(linear.dropout.p if linear.training else 0.0)
         cooled = linear.temperature.reciprocal()
-        weight, bias = linear.weight * (cooled / self.kept), linear.bias * cooled
-        self.gradients = Total()
-        self.token = token(self.gradients, weight, bias)
+        weight, bias = linear.weight * (cooled / self.dropout.kept), linear.bias * cooled
+        self.gradient = WeightGradient(enough=1)
+        self.token = token(self.gradient, weight, bias)
         dtype = compute_dtype(linear.weight)
         self.weight = weight.detach().to(dtype)  # (neurons, d_in, d_out)
         self.bias = bias.detach().to(dtype).unsqueeze(1)  # (neurons, 1, d_out)
 
-    def mask(self, x: Float[Tensor, "neurons batch d_in"]) -> Tensor | None:
-        """The inputs that dropout keeps."""
-        if self.kept == 1:
-            return None
-        return empty(x.shape, x, dtype=torch.bool).bernoulli_(self.kept)
+    def draw(self, x: Float[Tensor, "neurons batch d_in"]) -> Tensor | None:
+        """What decides which inputs dropout keeps."""
+        drawn = self.dropout.draw(x.numel(), x.device)
+        return None if drawn is None else laid_out(drawn, tuple(x.shape))
 
     def __call__(
         self, x: Float[Tensor, "neurons batch d_in"]
@@ -67,11 +73,51 @@ class Layer:
     def backward(
         self, gradient: Float[Tensor, "neurons batch d_out"], x: Float[Tensor, "neurons batch d_in"]
     ) -> Float[Tensor, "neurons batch d_in"]:
-        """Adds to the gradients of the weights and returns that of x."""
-        self.gradients.add(torch.bmm(x.mT, gradient), gradient.sum(1))
+        """Leaves what the gradients of the weights are made of and returns that of x."""
+        self.gradient.add(x, gradient)
         if x.shape[1] < MANY:
             return torch.bmm(gradient, self.weight.mT)
         return torch.bmm(self.weight, gradient.mT).mT
+
+
+class RepeatedNeurons:
+    """Neuron-level models, or what stands in for them, ready for a pass."""
+
+    def __init__(self, models: nn.Module) -> None:
+        self.models = models
+        self.layers = written_out(models)
+
+    def begin(
+        self, history: Float[Tensor, "neurons batch memory"], ticks: int
+    ) -> "Tape | PlainHistory":
+        """Ready for so many ticks after this history."""
+        if self.layers is None:
+            return PlainHistory(self.models, history)
+        return Tape(self.layers, history, ticks)
+
+
+def written_out(models: nn.Module) -> list[Layer] | None:
+    """The layers, where their backward pass is written out below."""
+    if not isinstance(models, NeuronLevelModels):
+        return None
+    linears = [layer for layer in models.layers if isinstance(layer, PerNeuronLinear)]
+    if any(not isinstance(linear.norm, nn.Identity) for linear in linears):
+        return None
+    return [Layer(linear) for linear in linears]
+
+
+class PlainHistory:
+    """Histories put together anew at each tick, for models that are not written out."""
+
+    def __init__(self, models: nn.Module, history: Float[Tensor, "neurons batch memory"]) -> None:
+        self.models, self.history = models, history.transpose(0, 1)
+
+    def step(self, a: Float[Tensor, "batch neurons"]) -> Float[Tensor, "neurons batch"]:
+        self.history = torch.cat((self.history[:, :, 1:], a.unsqueeze(2)), dim=2)
+        return self.models(self.history).t()
+
+    def end(self) -> Float[Tensor, "neurons batch memory"]:
+        return self.history.transpose(0, 1)
 
 
 class Tape:
@@ -90,33 +136,21 @@ class Tape:
         self.layers = layers
         self.values = empty((neurons, batch, self.memory + ticks), layers[0].weight)
         self.gradients = TapeGradients(self.values)
+        self.tick = 0
+        self.window = _Start.apply(history, self)
 
-    def start(
-        self, history: Float[Tensor, "neurons batch memory"]
-    ) -> Float[Tensor, "neurons batch memory"]:
-        """The first window."""
-        return _Start.apply(history, self)
+    def step(self, a: Float[Tensor, "batch neurons"]) -> Float[Tensor, "neurons batch"]:
+        """The post-activations of one more tick."""
+        tokens = (layer.token for layer in self.layers)
+        z, self.window = _Step.apply(a, self.window, self, *tokens)
+        self.tick += 1
+        return z
 
-    def step(
-        self,
-        a: Float[Tensor, "batch neurons"],
-        window: Float[Tensor, "neurons batch memory"],
-        tick: int,
-    ) -> tuple[Float[Tensor, "neurons batch"], Float[Tensor, "neurons batch memory"]]:
-        """Pre-activations and the window before to post-activations and the window after.
+    def end(self) -> Float[Tensor, "neurons batch memory"]:
+        """The history after the last tick."""
+        return _End.apply(self.window, self)
 
-        Args:
-            tick: of this tape, from 0.
-        """
-        return _Step.apply(a, window, self, tick, *(layer.token for layer in self.layers))
-
-    def end(
-        self, window: Float[Tensor, "neurons batch memory"]
-    ) -> Float[Tensor, "neurons batch memory"]:
-        """The history that another tape starts from, given the last window."""
-        return _End.apply(window, self)
-
-    def window(self, start: int) -> Float[Tensor, "neurons batch memory"]:
+    def window_at(self, start: int) -> Float[Tensor, "neurons batch memory"]:
         # .data: a later write beside a window that was saved is no change of it
         return self.values.data[..., start : start + self.memory]
 
@@ -136,12 +170,12 @@ class TapeGradients:
 class _Start(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, history: Tensor, tape: Tape) -> Tensor:
-        return tape.window(0).copy_(history)
+        return tape.window_at(0).copy_(history)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dwindow: Tensor) -> tuple[Tensor | None, ...]:
-        return dwindow, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        return *grad_outputs, None
 
 
 class _End(torch.autograd.Function):
@@ -152,7 +186,8 @@ class _End(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dhistory: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (dhistory,) = grad_outputs
         ctx.gradients.begin()
         last = ctx.gradients.values[..., -dhistory.shape[2] :]
         return last.copy_(dhistory), None
@@ -167,46 +202,47 @@ class _Step(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, before: Tensor, tape: Tape, tick: int, *tokens: Tensor
+        ctx: Any, a: Tensor, before: Tensor, tape: Tape, *tokens: Tensor
     ) -> tuple[Tensor, Tensor]:
-        window = tape.window(tick + 1)
+        window = tape.window_at(tape.tick + 1)
         window[..., -1].copy_(a.t())
         saved: list[Tensor | None] = [window]
         x = window
         for layer in tape.layers:
-            mask = layer.mask(x)
-            y = layer(x if mask is None else x * mask)
+            drawn = layer.draw(x)
+            y = layer(x if drawn is None else x * layer.dropout.mask(drawn, x.dtype))
             value, gate = y.chunk(2, dim=2)
             x = value * gate.sigmoid_()
-            saved += [mask, y]
+            saved += [drawn, y]
         ctx.save_for_backward(*saved)
         ctx.set_materialize_grads(False)
-        ctx.layers, ctx.gradients, ctx.tick = tape.layers, tape.gradients, tick
+        ctx.layers, ctx.gradients, ctx.tick = tape.layers, tape.gradients, tape.tick
         return x.squeeze(2), window
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, dz: Tensor | None, dwindow: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        dz, dwindow = grad_outputs
         window, *of_layers = ctx.saved_tensors
-        masks, outputs = of_layers[::2], of_layers[1::2]
+        draws, outputs = of_layers[::2], of_layers[1::2]
         if dwindow is None:  # nothing later counts
             ctx.gradients.begin()
         gradients, memory = ctx.gradients.values, window.shape[2]
         if dz is not None:
             gradient = dz.unsqueeze(2)
             for number in reversed(range(len(outputs))):
-                layer, mask = ctx.layers[number], masks[number]
+                layer, drawn = ctx.layers[number], draws[number]
                 x = glu(outputs[number - 1]) if number else window
-                gradient = layer.backward(
-                    glu_backward(gradient, outputs[number]), x if mask is None else x * mask
-                )
-                gradient = gradient if mask is None else gradient * mask
+                dy = glu_backward(gradient, outputs[number])
+                if drawn is None:
+                    gradient = layer.backward(dy, x)
+                else:
+                    mask = layer.dropout.mask(drawn, x.dtype)
+                    gradient = layer.backward(dy, x * mask) * mask
             gradients[..., ctx.tick + 1 : ctx.tick + 1 + memory].add_(gradient)
         da = gradients[..., ctx.tick + memory].t().contiguous()
         dbefore = gradients[..., ctx.tick : ctx.tick + memory]
-        return da, dbefore, None, None, *(da.new_zeros(()) for _ in outputs)
+        return da, dbefore, None, *(da.new_zeros(()) for _ in outputs)
 
 
 def glu(y: Tensor) -> Tensor:

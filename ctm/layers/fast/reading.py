@@ -5,7 +5,9 @@ and values is an outer product for each head, as large as they are; all ticks' s
 one matrix product over the ticks.
 """
 
-from collections.abc import Sequence
+# once_differentiable hides the names of backward's arguments
+# pyright: reportIncompatibleMethodOverride=false
+
 from typing import Any
 
 import torch
@@ -15,10 +17,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from ctm.layers.fast.gather import token
+from ctm.layers.fast.dropout import Dropout
+from ctm.layers.fast.gather import WeightGradient, token
 from ctm.layers.fast.linear import RepeatedLinear
 from ctm.layers.fast.precision import compute_dtype
 from ctm.layers.reading import Attention
+
+ENOUGH_TICKS = 16
 
 
 class RepeatedAttention:
@@ -33,51 +38,53 @@ class RepeatedAttention:
         )
         self.out = RepeatedLinear(reader.out.weight, reader.out.bias)
         self.heads = reader.heads
-        self.dropout = reader.dropout if reader.training else 0.0
-        keys, values = (rearrange(x, "b h s d -> (b h) s d") for x in (reading.keys, reading.values))
-        self.gradients = AttentionGradients()
-        self.token = token(self.gradients, keys, values)
+        self.dropout = Dropout(reader.dropout if reader.training else 0.0)
+        keys, values = (
+            rearrange(x, "b h s d -> (b h) s d") for x in (reading.keys, reading.values)
+        )
+        self.key_gradient, self.value_gradient = (
+            WeightGradient(enough=ENOUGH_TICKS, bias=False) for _ in range(2)
+        )
+        self.key_token = token(self.key_gradient, keys)
+        self.value_token = token(self.value_gradient, values)
         dtype = compute_dtype(reader.out.weight)
         self.keys, self.values = (x.detach().to(dtype).contiguous() for x in (keys, values))
 
     def __call__(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch d_input"]:
         asked = rearrange(self.query(sync), "b (h d) -> (b h) 1 d", h=self.heads)
-        seen = _Attend.apply(asked, self.token, self)
+        seen = _Attend.apply(asked, self.key_token, self.value_token, self)
         return self.out(rearrange(seen, "(b h) 1 d -> b (h d)", h=self.heads))
 
-
-class AttentionGradients:
-    """Those of keys and values: sum over ticks of (d scores) x query and of weights x (d seen)."""
-
-    def __init__(self) -> None:
-        self.ticks: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-
-    def gathered(self) -> Sequence[Tensor]:
-        if not self.ticks:
-            return ()
-        dscores, queries, weights, dseen = (torch.cat(x, 1) for x in zip(*self.ticks, strict=True))
-        self.ticks.clear()
-        return torch.bmm(dscores.mT, queries), torch.bmm(weights.mT, dseen)
+    def mask(self, weights: Tensor) -> Tensor | None:
+        """What dropout multiplies them by."""
+        drawn = self.dropout.draw(weights.numel(), weights.device)
+        if drawn is None:
+            return None
+        return self.dropout.mask(drawn.view_as(weights), weights.dtype) / self.dropout.kept
 
 
 class _Attend(torch.autograd.Function):
     """softmax(q k / sqrt(d)) v for one query a head; shapes (batch heads, 1, d)."""
 
     @staticmethod
-    def forward(ctx: Any, asked: Tensor, token: Tensor, attention: RepeatedAttention) -> Tensor:
+    def forward(
+        ctx: Any,
+        asked: Tensor,
+        key_token: Tensor,
+        value_token: Tensor,
+        attention: RepeatedAttention,
+    ) -> Tensor:
         queries = asked * asked.shape[2] ** -0.5
-        weights = torch.bmm(queries, attention.keys.mT).softmax(2)
-        mask = None
-        if attention.dropout:
-            kept = 1 - attention.dropout
-            mask = torch.empty_like(weights).bernoulli_(kept).div_(kept)
+        weights = torch.bmm(queries, attention.keys.mT).softmax(2).to(queries.dtype)
+        mask = attention.mask(weights)
         ctx.attention = attention
         ctx.save_for_backward(queries, weights, mask)
         return torch.bmm(weights if mask is None else weights * mask, attention.values)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dseen: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (dseen,) = grad_outputs
         attention: RepeatedAttention = ctx.attention
         queries, weights, mask = ctx.saved_tensors
         dweights = torch.bmm(dseen, attention.values.mT)
@@ -85,8 +92,9 @@ class _Attend(torch.autograd.Function):
             dweights = dweights * mask
         dscores = torch.ops.aten._softmax_backward_data(dweights, weights, 2, weights.dtype)
         dqueries = torch.bmm(dscores, attention.keys)
+        dasked = dqueries * dseen.shape[2] ** -0.5
         if not ctx.needs_input_grad[1]:
-            return dqueries * dseen.shape[2] ** -0.5, None, None
-        kept = weights if mask is None else weights * mask
-        attention.gradients.ticks.append((dscores, queries, kept, dseen))
-        return dqueries * dseen.shape[2] ** -0.5, dseen.new_zeros(()), None
+            return dasked, None, None, None
+        attention.key_gradient.add(dscores, queries)
+        attention.value_gradient.add(weights if mask is None else weights * mask, dseen)
+        return dasked, dseen.new_zeros(()), dseen.new_zeros(()), None

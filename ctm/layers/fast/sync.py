@@ -5,6 +5,9 @@ synchronisation that answers feeds nothing back, so it is computed for all ticks
 Pairs are rows here and examples columns: choosing pairs copies whole rows.
 """
 
+# once_differentiable hides the names of backward's arguments
+# pyright: reportIncompatibleMethodOverride=false
+
 from typing import Any
 
 import torch
@@ -26,7 +29,9 @@ class RepeatedSync:
             beta.append(self.keep * beta[-1] + 1)
         self.norms = torch.stack(beta).rsqrt()  # (ticks + 1, pairs, 1)
 
-    def start(self, z: Float[Tensor, "*ticks neurons batch"]) -> Float[Tensor, "*ticks pairs batch"]:
+    def start(
+        self, z: Float[Tensor, "*ticks neurons batch"]
+    ) -> Float[Tensor, "*ticks pairs batch"]:
         """alpha when `z` is all that has been seen: z_i z_j"""
         z = z.to(torch.promote_types(z.dtype, torch.float32))
         return z.index_select(-2, self.left) * z.index_select(-2, self.right)
@@ -61,7 +66,8 @@ class _Fade(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dalpha: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        (dalpha,) = grad_outputs
         alpha, keep = ctx.saved_tensors
         dproducts = dalpha.clone()
         for tick in reversed(range(1, len(alpha))):
