@@ -36,7 +36,8 @@ class TextbookCTM(nn.Module):
         self.encoder, self.synapse, self.answer = machine.encoder, machine.synapse, machine.answer
         self.query = reader.query
         self.attention = torch_attention(reader)
-        self.neuron_models = nn.Sequential(*map(TextbookNeurons, neurons.layers))
+        layers = [layer for layer in neurons.layers if isinstance(layer, PerNeuronLinear)]
+        self.neuron_models = nn.Sequential(*map(TextbookNeurons, layers))
         self.sync_action = TextbookSync(machine.sync_action)
         self.sync_out = TextbookSync(machine.sync_out)
         self.start_history = nn.Parameter(machine.start_history.detach().clone())
@@ -64,9 +65,8 @@ class TextbookCTM(nn.Module):
 def torch_attention(reader: AttentionReader) -> nn.MultiheadAttention:
     """torch's own multi-head attention with the reader's weights."""
     width = reader.out.in_features
-    attention = nn.MultiheadAttention(
-        width, reader.heads, dropout=reader.dropout, batch_first=True, device=reader.out.weight.device
-    )
+    attention = nn.MultiheadAttention(width, reader.heads, dropout=reader.dropout, batch_first=True)
+    attention.to(reader.out.weight)
     asked, read, out = reader.in_query, reader.in_key_value, reader.out
     with torch.no_grad():
         attention.in_proj_weight.copy_(torch.cat((asked.weight, read.weight)))
