@@ -19,6 +19,7 @@ from ctm.errors import ConfigError
 from ctm.models.build import build_model
 from ctm.models.machine import ContinuousThoughtMachine
 from ctm.models.pretrained import CHECKPOINTS, description, open_pretrained
+from ctm.models.stretches import Stretches
 from ctm.training.checkpoint import CheckpointStore, load_training
 from ctm.training.clipping import Clipper
 from ctm.training.evaluation import evaluate
@@ -100,6 +101,7 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
         if last
         else build_model(experiment.model, spec, seed=experiment.seed)
     )
+    model.stretches = Stretches(experiment.model.checkpoint_ticks)  # as now, not as then
     trainee = prepare(experiment, fabric, model)
     trackers = start_trackers(experiment, step, saved["trackers"] if saved else {})
     console.print(

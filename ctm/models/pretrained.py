@@ -53,6 +53,7 @@ def load(
 
     Raises:
         CheckpointError: nothing there, a damaged file, or weights that don't fit, by name.
+        ConfigError: no such engine.
     """
     return open_pretrained(path, device=device, engine=engine).model
 
@@ -72,7 +73,7 @@ def open_pretrained(
         reason = str(error).split("\n", 1)[0]
         raise CheckpointError(f"{folder / CONFIG}: {reason}") from None
     load_strictly(model, read_weights(folder / WEIGHTS), assign=True)
-    set_engine(model, Engine(engine))
+    set_engine(model, engine)
     return Pretrained(model.to(device).eval(), config, spec, saved.get("task") or {})
 
 

@@ -36,6 +36,13 @@ class Stretches:
             if self.longest is None or not torch.is_grad_enabled():
                 state, more = stretch(state, numbers)
             else:
-                state, more = checkpoint(stretch, state, numbers, use_reentrant=False)
+                # its tensors by name too: torch keeps the random state of the devices it sees there
+                state, more = checkpoint(
+                    lambda _, *given: stretch(*given),
+                    vars(state),
+                    state,
+                    numbers,
+                    use_reentrant=False,
+                )
             given += more
         return given

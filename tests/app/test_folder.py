@@ -7,7 +7,11 @@ import pytest
 from ctm.app.folder import claimed
 from ctm.errors import UserError
 
-CONFIG = {"model": {"ticks": 3}, "trainer": {"workers": 0}, "tracker": {"kind": "none"}}
+CONFIG: dict[str, object] = {
+    "model": {"ticks": 3},
+    "trainer": {"workers": 0},
+    "tracker": {"kind": "none"},
+}
 
 
 def claim(path: Path, config: dict[str, object] = CONFIG) -> None:
@@ -36,6 +40,8 @@ def test_other_settings_are_refused_with_the_differing_keys(tmp_path: Path) -> N
 def test_settings_that_change_no_result_are_free(tmp_path: Path) -> None:
     claim(tmp_path, CONFIG)
     claim(tmp_path, {**CONFIG, "trainer": {"workers": 2}, "tracker": {"kind": "wandb"}})
+    other = {"ticks": 3, "engine": "eager", "checkpoint_ticks": 2}
+    claim(tmp_path, {**CONFIG, "model": other})
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -6,12 +6,17 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
 import ctm
+import ctm.app.train
+from ctm.app.compose import compose
+from ctm.models import fast
+from ctm.models.machine import ContinuousThoughtMachine
 from tests.app.commands import TINY, complaint, run_well, start
 
 STEPS = 120
@@ -134,6 +139,32 @@ def test_a_signal_to_the_whole_group_saves_too(uninterrupted: Path, tmp_path: Pa
     assert_equal_to_the_uninterrupted(tmp_path / "run", uninterrupted)
 
 
+def test_a_run_goes_on_with_the_engine_and_stretches_asked_for_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with those it was begun with: they are no part of what is computed."""
+    prepare, models = ctm.app.train.prepare, list[ContinuousThoughtMachine]()
+
+    def watched(experiment: Any, fabric: Any, model: ContinuousThoughtMachine) -> Any:
+        models.append(model)
+        return prepare(experiment, fabric, model)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ctm.app.train, "prepare", watched)
+    monkeypatch.setattr(ctm.app.train, "write_result", lambda *_: None)  # it seems unfinished
+    few = [*TINY, "trainer.steps=2", "trainer.accelerator=cpu"]
+    asked = [("eager", None), ("fast", 2), ("fast", None), ("eager", 3)]
+    for engine, checkpoint_ticks in asked:
+        stretches = "null" if checkpoint_ticks is None else checkpoint_ticks
+        now = [f"model.engine={engine}", f"model.checkpoint_ticks={stretches}"]
+        assert ctm.app.train.train(compose([*few, *now])) == 0
+        assert models[-1].engine is (fast.think if engine == "fast" else None)
+        assert models[-1].stretches.longest == checkpoint_ticks
+    first = models[0].state_dict()
+    for model in models[1:]:
+        assert all(torch.equal(value, first[name]) for name, value in model.state_dict().items())
+
+
 def test_a_diverging_run_stops_with_advice_and_keeps_its_checkpoint(tmp_path: Path) -> None:
     wild = ["optimizer.lr=1e30", "schedule.warmup=0", "trainer.clip_quantile=null"]
     often = ["trainer.log_every=1", "trainer.steps=50", "trainer.checkpoint_every=1"]
@@ -204,6 +235,7 @@ def test_describe_takes_a_model_too_big_for_any_machine(tmp_path: Path) -> None:
     [
         (["experiment=parity/quik"], "train.py: experiment=parity/quik: no such experiment"),
         (["experiment=parity/quick", "model.heads=3"], "train.py: model.heads=3: want a divisor"),
+        (["experiment=parity/quick", "model.engine=warp"], "train.py: model.engine=warp: Invalid"),
         (["experiment=parity/quick", "model/encoder=conv"], "it can't read inputs of kind signs"),
         (["experiment=parity/quick", "optimizer.lr=-1"], "optimizer: torch.optim.AdamW refuses"),
         (["experiment=parity/quick", "schedule.warmup=-1"], "schedule.warmup=-1: want a whole"),

@@ -78,6 +78,16 @@ def test_compile_sees_one_graph_in_a_tick(name: str) -> None:
     assert graphs_and_breaks(model.tick, state, reading) == (1, 0)
 
 
+def test_a_machine_of_stretches_compiled_whole_learns_the_same() -> None:
+    parity = TWO_TICKS["parity"]
+    stretched = Variant(replace(parity.config, ticks=3, checkpoint_ticks=2), parity.spec)
+    model, inputs = stretched.model(), stretched.inputs()
+    compiled = torch.compile(model, backend="aot_eager")
+    ours, theirs = (each(inputs).logits.square().sum() for each in (model, compiled))
+    torch.testing.assert_close(theirs, ours)
+    assert_same_gradients(gradients(model, ours), gradients(model, theirs))
+
+
 def test_a_tick_compiled_by_inductor_thinks_and_learns_the_same() -> None:
     parity = TWO_TICKS["parity"]
     model, inputs = parity.model(), parity.inputs()

@@ -13,9 +13,11 @@ from ctm.layers.positions import Positions
 from ctm.layers.reading import Attention, ReadingKind
 from ctm.layers.sync import Pairing
 from ctm.losses import MazeLoss, TwoTickLoss
+from ctm.models.build import set_engine
 from ctm.models.config import (
     ConvEncoderConfig,
     EncoderConfig,
+    Engine,
     NeuronModels,
     NoEncoderConfig,
     ParityEncoderConfig,
@@ -40,6 +42,7 @@ ENCODERS: dict[str, tuple[TaskSpec, EncoderConfig]] = {
     "direct": (VECTOR, NoEncoderConfig()),
 }
 each_encoder = pytest.mark.parametrize("encoder", ENCODERS)
+each_engine = pytest.mark.parametrize("engine", [Engine.eager, Engine.fast])
 few_examples = settings(
     derandomize=True,
     deadline=None,
@@ -175,19 +178,23 @@ def assert_gradients_equal(
         assert_close(our / scale, their / scale, tolerance, f"gradient of {name}")
 
 
+@each_engine
 @each_encoder
 @few_examples
 @given(data=st.data(), seed=st.integers(0, 1000), training=st.booleans())
 def test_every_gradient_equals_the_textbook(
-    encoder: str, data: st.DataObject, seed: int, training: bool
+    engine: Engine, encoder: str, data: st.DataObject, seed: int, training: bool
 ) -> None:
     variant = data.draw(variants(encoder))
     model = variant.model(seed).double().train(training)
+    set_engine(model, engine)
     inputs, targets = variant.inputs().double(), variant.targets()
     weights = textbook_weights(model)
     thoughts = model(inputs)
     told = textbook_thoughts(variant, model, weights, inputs)
     logits = torch.stack(told.logits, 1)
+    assert_close(thoughts.logits, logits, 1e-9, "logits")
+    assert_close(thoughts.certainty, textbook.certainties(logits), 1e-6, "certainty")
 
     # all ticks at once, whatever the loss
     direction = torch.randn(logits.shape, generator=generator(7), dtype=torch.float64)
@@ -200,12 +207,14 @@ def test_every_gradient_equals_the_textbook(
     assert_gradients_equal(model, weights, ours, theirs, 1e-5)
 
 
+@each_engine
 @pytest.mark.parametrize("seed", range(3))
-def test_gradients_of_the_maze_loss_equal_the_textbook(seed: int) -> None:
+def test_gradients_of_the_maze_loss_equal_the_textbook(engine: Engine, seed: int) -> None:
     encoder = ResNetEncoderConfig(depth=18, stages=1, positions=Positions.rotational_2d)
     config = small(encoder, ticks=5, pairing=Pairing.dense, synapse_depth=3)
     variant = Variant(config, ROUTE)
     model = variant.model(seed).double()
+    set_engine(model, engine)
     inputs, targets = variant.inputs(4).double(), variant.targets(4)
     weights = textbook_weights(model)
     thoughts = model(inputs)

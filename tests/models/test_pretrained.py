@@ -14,8 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import ctm
-from ctm.errors import CheckpointError
+from ctm.errors import CheckpointError, ConfigError
 from ctm.interface import InputKind, TaskSpec
+from ctm.models import fast
+from ctm.models.config import Engine
 from ctm.models.pretrained import description, open_pretrained
 from tests.build import VARIANTS, Variant
 
@@ -95,6 +97,38 @@ def test_the_settings_come_back_too(tmp_path: Path) -> None:
     assert found.config == PARITY.config
     assert found.spec == PARITY.spec
     assert found.task == TASK
+
+
+@pytest.mark.parametrize("trained_with", [*Engine, None], ids=["loop", "fast", "torch", "none"])
+def test_the_loader_chooses_the_engine(trained_with: Engine | None, tmp_path: Path) -> None:
+    """Whatever it was trained with, before there were engines (None) too."""
+    folder = write(tmp_path / "model")
+    if trained_with is None:
+        rewrite(folder, lambda about: about["model"].pop("engine"))
+        rewrite(folder, lambda about: about["model"].pop("checkpoint_ticks"))
+    else:
+        rewrite(folder, lambda about: about["model"].update(engine=str(trained_with)))
+    inputs = PARITY.inputs()
+    for asked, engine in (("eager", None), (Engine.eager, None), ("fast", fast.think)):
+        loaded = ctm.load(folder, engine=asked)
+        assert loaded.engine is engine
+        torch.testing.assert_close(loaded(inputs).logits, PARITY.model()(inputs).logits)
+    assert ctm.load(folder).engine is fast.think
+
+
+def test_ticks_are_kept_or_computed_again_as_the_folder_says(tmp_path: Path) -> None:
+    folder = write(tmp_path / "model")
+    assert ctm.load(folder).stretches.longest is None
+    rewrite(folder, lambda about: about["model"].update(checkpoint_ticks=2))
+    assert ctm.load(folder).stretches.longest == 2
+
+
+@pytest.mark.parametrize("engine", ["warp", "", "FAST"])
+def test_an_unknown_engine_is_refused_with_the_known_ones(engine: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "model")
+    with pytest.raises(ConfigError, match=r"\A.*\Z") as refused:
+        ctm.load(folder, engine=engine)
+    assert str(refused.value) == f"engine={engine}: choose one of eager, fast, compiled"
 
 
 def test_a_run_folder_gives_its_last_checkpoint(tmp_path: Path) -> None:
@@ -236,6 +270,8 @@ def test_weights_of_a_machine_of_another_size_are_refused(tmp_path: Path) -> Non
         (lambda about: about["model"]["encoder"].update(kind="x"), "model.encoder.kind=x: choose"),
         (lambda about: about["model"].update(ticks="many"), "ticks"),
         (lambda about: about["model"].update(ticks=0), "model.ticks=0: want 1 or more"),
+        (lambda about: about["model"].update(engine="warp"), "expected one of [eager, fast, comp"),
+        (lambda about: about["model"].update(checkpoint_ticks=0), "want 1 or more, or null"),
         (lambda about: about["model"].update(thoughts=3), "thoughts"),
         (lambda about: about["model"].update(ticks="${oc.env:HOME}"), "not a reference"),
         (lambda about: about.pop("model"), "model: want settings by name, got None"),

@@ -18,6 +18,8 @@ from ctm.errors import CheckpointError, ConfigError
 from ctm.interface import Thoughts
 from ctm.layers.sync import Pairing
 from ctm.losses import MazeLoss, TwoTickLoss
+from ctm.models.build import set_engine
+from ctm.models.config import Engine
 from ctm.models.machine import ContinuousThoughtMachine
 from ctm.models.published import load_published
 from ctm.models.weights import load_strictly
@@ -38,8 +40,11 @@ class Golden:
     weights: dict[str, Tensor]
     expected: dict[str, Tensor]
 
-    def model(self) -> nn.Module:
-        return load_published(self.args, self.weights, self.kind)
+    def model(self, engine: Engine = Engine.fast) -> nn.Module:
+        model = load_published(self.args, self.weights, self.kind)
+        assert isinstance(model, ContinuousThoughtMachine)
+        set_engine(model, engine)
+        return model
 
     def targets(self) -> Tensor:
         return self.expected["target"]
@@ -65,7 +70,15 @@ def eval_thoughts(name: str) -> Thoughts:
         return golden(name).model().eval()(golden(name).expected["input"], record=True)
 
 
+@cache
+def eval_answers(name: str, engine: Engine) -> Thoughts:
+    """Of the fixture's inputs, as an engine computes them."""
+    with torch.no_grad():
+        return golden(name).model(engine).eval()(golden(name).expected["input"])
+
+
 each_fixture = pytest.mark.parametrize("name", NAMES)
+each_engine = pytest.mark.parametrize("engine", [Engine.eager, Engine.fast])
 
 
 def assert_near(ours: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
@@ -103,15 +116,17 @@ def test_the_pairing_is_the_published(name: str) -> None:
     assert model.sync_out.pairing is model.sync_action.pairing is pairing
 
 
+@each_engine
 @each_fixture
-def test_predictions_equal_the_published(name: str) -> None:
-    logits = eval_thoughts(name).logits
+def test_predictions_equal_the_published(name: str, engine: Engine) -> None:
+    logits = eval_answers(name, engine).logits
     assert_near(logits.flatten(2).transpose(1, 2), golden(name).expected["predictions"])
 
 
+@each_engine
 @each_fixture
-def test_certainties_equal_the_published(name: str) -> None:
-    certainty = eval_thoughts(name).certainty
+def test_certainties_equal_the_published(name: str, engine: Engine) -> None:
+    certainty = eval_answers(name, engine).certainty
     both = torch.stack((1 - certainty, certainty), 1)
     assert_near(both, golden(name).expected["certainties"])
 
@@ -147,11 +162,12 @@ def test_attention_equals_the_published(name: str) -> None:
 # -- training --------------------------------------------------------------------------------------
 
 
+@each_engine
 @each_fixture
-def test_training_equals_the_published(name: str) -> None:
+def test_training_equals_the_published(name: str, engine: Engine) -> None:
     """Loss, the ticks and steps it counts, and the gradient of every parameter."""
     fixture = golden(name)
-    model = fixture.model().train()
+    model = fixture.model(engine).train()
     thoughts = model(fixture.expected["input"])
     loss = fixture.loss()
     assert thoughts.chosen("certain").tolist() == fixture.expected["selected_tick"].tolist()

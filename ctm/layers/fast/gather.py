@@ -30,6 +30,7 @@ class WeightGradient:
 
     def __init__(self, *, enough: int, transposed: bool = False, bias: bool = True) -> None:
         self.enough, self.transposed, self.bias = enough, transposed, bias
+        self.run = -1  # of autograd, that the shares come from
         self.waiting: list[tuple[Tensor, Tensor]] = []
         self.sums: list[Tensor] = []
 
@@ -37,16 +38,26 @@ class WeightGradient:
         self, x: Float[Tensor, "*many rows d_in"], dy: Float[Tensor, "*many rows d_out"]
     ) -> None:
         """Takes a tick's share."""
+        self._forget_earlier_runs()
         self.waiting.append((x, dy))
         if len(self.waiting) * x.shape[-2] >= self.enough:
             self._multiply()
 
     def gathered(self) -> list[Tensor]:
         """The gradients of weight and bias, nothing if no tick left a share; then forgets them."""
+        self._forget_earlier_runs()
         if self.waiting:
             self._multiply()
         sums, self.sums = self.sums, []
         return sums
+
+    def _forget_earlier_runs(self) -> None:
+        """Leaves out shares of a backward pass that broke off or asked for other weights alone."""
+        run = torch._C._current_graph_task_id()
+        if run != self.run:
+            self.run = run
+            self.waiting.clear()
+            self.sums.clear()
 
     def _multiply(self) -> None:
         x, dy = (
@@ -57,7 +68,9 @@ class WeightGradient:
         left, right = (dy.mT, x) if self.transposed else (x.mT, dy)
         if not self.sums:
             dtype = torch.promote_types(x.dtype, torch.float32)  # of a sum of many terms
-            self.sums = [(left @ right).to(dtype)] + [dy.sum(-2, dtype=dtype)] * self.bias
+            self.sums.append((left @ right).to(dtype))
+            if self.bias:
+                self.sums.append(dy.sum(-2, dtype=dtype))
             return
         weight, *bias = self.sums
         if weight.dtype is not x.dtype:

@@ -95,6 +95,7 @@ def onednn_takes(weight: Tensor) -> bool:
         and weight.numel() > 0
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
+        and (weight.dtype is torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
 

@@ -49,7 +49,7 @@ class Layer:
     """
 
     def __init__(self, linear: PerNeuronLinear) -> None:
-        self.dropout = Dropout(linear.dropout.p if linear.training else 0.0)
+        self.dropout = Dropout(linear.dropout.p if linear.dropout.training else 0.0)
         cooled = linear.temperature.reciprocal()
         weight, bias = linear.weight * (cooled / self.dropout.kept), linear.bias * cooled
         self.gradient = WeightGradient(enough=1)
@@ -74,7 +74,8 @@ class Layer:
         self, gradient: Float[Tensor, "neurons batch d_out"], x: Float[Tensor, "neurons batch d_in"]
     ) -> Float[Tensor, "neurons batch d_in"]:
         """Leaves what the gradients of the weights are made of and returns that of x."""
-        self.gradient.add(x, gradient)
+        if self.token.requires_grad:
+            self.gradient.add(x, gradient)
         if x.shape[1] < MANY:
             return torch.bmm(gradient, self.weight.mT)
         return torch.bmm(self.weight, gradient.mT).mT
@@ -242,6 +243,8 @@ class _Step(torch.autograd.Function):
             gradients[..., ctx.tick + 1 : ctx.tick + 1 + memory].add_(gradient)
         da = gradients[..., ctx.tick + memory].t().contiguous()
         dbefore = gradients[..., ctx.tick : ctx.tick + memory]
+        if ctx.tick == 0:
+            ctx.gradients.values = None
         return da, dbefore, None, *(da.new_zeros(()) for _ in outputs)
 
 
