@@ -10,6 +10,7 @@ import torch
 from lightning.fabric import Fabric
 from rich.console import Console
 
+from ctm.allocator import keep_freed_memory
 from ctm.app.compose import Experiment, instantiate
 from ctm.app.console import plain_console
 from ctm.app.describe import count, describe
@@ -43,6 +44,7 @@ def train(experiment: Experiment) -> int:
         describe(experiment, console)
         return 0
     rehearse(experiment)
+    keep_freed_memory()
     fabric = start_fabric(experiment)
     folder = experiment.run_dir
     with claimed(folder, experiment.plain):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from ctm.allocator import keep_freed_memory
 from ctm.benchmark.contenders import CONTENDERS, Runner
 from ctm.benchmark.rows import ROWS, Row
 from ctm.errors import UserError
@@ -97,6 +98,7 @@ def main() -> None:
     for name in ("--batch", "--ticks", "--checkpoint-ticks"):
         parser.add_argument(name, type=int, required=True)
     given = parser.parse_args()
+    keep_freed_memory()
     row = ROWS[given.row].resized(batch=given.batch, ticks=given.ticks)
     row = row.chunked(given.checkpoint_ticks)
     runner = Runner(CONTENDERS[given.contender], row, given.device)

@@ -1,7 +1,8 @@
 """Contenders in processes of their own.
 
 A process keeps the memory that its earlier steps have freed, cut as those needed it. In one process
-with others a contender would meet theirs, and pay for fresh pages at every step.
+with others a contender would meet theirs, and pay for fresh pages at every step. All of them keep
+freed memory as training does (`ctm.allocator`), the textbook too.
 """
 
 import multiprocessing
@@ -11,6 +12,7 @@ from typing import Self
 
 import torch
 
+from ctm.allocator import keep_freed_memory
 from ctm.benchmark.contenders import Contender, Runner
 from ctm.benchmark.rows import Row
 from ctm.benchmark.timing import synchronize
@@ -71,6 +73,7 @@ class Remote:
 
 def serve(pipe: Connection, contender: Contender, row: Row, device: str) -> None:
     """Does what it is told until the pipe is closed; answers with what went wrong, if anything."""
+    keep_freed_memory()
     runner: Runner | None = None
     while True:
         try:

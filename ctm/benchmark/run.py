@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ctm.allocator import keep_freed_memory
 from ctm.benchmark.contenders import CONTENDERS
 from ctm.benchmark.curves import measure_curves
 from ctm.benchmark.equality import measure_equality
@@ -69,6 +70,7 @@ def run(settings: Settings, provenance: dict[str, Any], say: Say) -> Results:
         provenance: date, commit, hardware and versions, to stand beside the figures.
         say: takes a line for every finished measurement.
     """
+    keep_freed_memory()  # as training does, for what is measured in this process
     if settings.write is not None:
         read_marked(settings.write)  # a complaint now rather than after all measurements
     return Benchmark(settings, provenance, say).run()

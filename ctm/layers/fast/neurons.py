@@ -230,11 +230,11 @@ class _Step(torch.autograd.Function):
             ctx.gradients.begin()
         gradients, memory = ctx.gradients.values, window.shape[2]
         if dz is not None:
-            gradient = dz.unsqueeze(2)
+            gradient, gated = dz.unsqueeze(2), glu(outputs[-1])
             for number in reversed(range(len(outputs))):
                 layer, drawn = ctx.layers[number], draws[number]
-                x = glu(outputs[number - 1]) if number else window
-                dy = glu_backward(gradient, outputs[number])
+                dy = glu_backward(gradient, outputs[number], gated)
+                gated = x = glu(outputs[number - 1]) if number else window
                 if drawn is None:
                     gradient = layer.backward(dy, x)
                 else:
@@ -254,11 +254,13 @@ def glu(y: Tensor) -> Tensor:
     return value * gate
 
 
-def glu_backward(gradient: Tensor, y: Tensor) -> Tensor:
-    """The gradient of a layer's output from that of value * sigmoid(gate); `y` as in `glu`."""
-    value, gate = y.chunk(2, dim=2)
+def glu_backward(gradient: Tensor, y: Tensor, gated: Tensor) -> Tensor:
+    """The gradient of a layer's output from that of gated = value * sigmoid(gate).
+
+    d value = gradient * sigmoid(gate), d gate = (gradient - d value) * gated; `y` as in `glu`.
+    """
     dy = torch.empty_like(y)
     dvalue, dgate = dy.chunk(2, dim=2)
-    torch.mul(gradient, gate, out=dvalue)
-    torch.ops.aten.sigmoid_backward.grad_input(gradient * value, gate, grad_input=dgate)
+    torch.mul(gradient, y.chunk(2, dim=2)[1], out=dvalue)
+    torch.sub(gradient, dvalue, out=dgate).mul_(gated)
     return dy
