@@ -17,10 +17,9 @@ from ctm.app.describe import count, describe
 from ctm.app.folder import claimed
 from ctm.app.result import RESULT, read_result, show_result, write_result
 from ctm.errors import ConfigError
-from ctm.models.build import build_model
+from ctm.models.build import build_model, set_computation
 from ctm.models.machine import ContinuousThoughtMachine
 from ctm.models.pretrained import CHECKPOINTS, description, open_pretrained
-from ctm.models.stretches import Stretches
 from ctm.training.checkpoint import CheckpointStore, load_training
 from ctm.training.clipping import Clipper
 from ctm.training.evaluation import evaluate
@@ -99,11 +98,11 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
     seed_everything(experiment.seed)
     spec = experiment.task.spec
     model = (
-        open_pretrained(last, engine=experiment.model.engine).model
+        open_pretrained(last).model
         if last
         else build_model(experiment.model, spec, seed=experiment.seed)
     )
-    model.stretches = Stretches(experiment.model.checkpoint_ticks)  # as now, not as then
+    set_computation(model, experiment.model)  # as asked for now, not then
     trainee = prepare(experiment, fabric, model)
     trackers = start_trackers(experiment, step, saved["trackers"] if saved else {})
     console.print(

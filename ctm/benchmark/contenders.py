@@ -23,6 +23,7 @@ class Contender:
         textbook: in the published code's loop instead of an engine's.
         bfloat16: under autocast.
         checkpointed: chunks of ticks are computed again in the backward pass.
+        lean: neuron-level models are.
     """
 
     name: str
@@ -31,10 +32,16 @@ class Contender:
     textbook: bool = False
     bfloat16: bool = False
     checkpointed: bool = False
+    lean: bool = False
 
     def config(self, row: Row) -> CTMConfig:
         ticks = row.checkpoint_ticks if self.checkpointed else None
-        return replace(row.config, engine=self.engine, checkpoint_ticks=ticks)
+        return replace(
+            row.config,
+            engine=self.engine,
+            checkpoint_ticks=ticks,
+            checkpoint_neurons=self.lean,
+        )
 
     def build(self, row: Row, device: str = "cpu") -> nn.Module:
         """Maps inputs to Thoughts; all contenders start from the same weights."""
@@ -60,7 +67,8 @@ CONTENDERS = {
         Contender("fast", "fast", Engine.fast),
         Contender("compiled", "compiled", Engine.compiled),
         Contender("bf16", "fast, bfloat16", Engine.fast, bfloat16=True),
-        Contender("checkpointed", "fast, checkpointed", Engine.fast, checkpointed=True),
+        Contender("lean", "fast, neurons recomputed", Engine.fast, lean=True),
+        Contender("checkpointed", "fast, ticks recomputed", Engine.fast, checkpointed=True),
     )
 }
 

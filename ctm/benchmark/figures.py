@@ -21,6 +21,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "textbook": {"color": "#d55e00", "marker": "s"},
     "eager": {"color": "#666666", "marker": "D"},
     "fast": {"color": "#0072b2", "marker": "o"},
+    "lean": {"color": "#cc79a7", "marker": "v"},
     "checkpointed": {"color": "#009e73", "marker": "^"},
 }
 SETTINGS: Any = {  # the stubs of matplotlib know its keys by a private type

@@ -22,7 +22,7 @@ from ctm.benchmark.timing import free
 from ctm.errors import UserError
 
 SECTIONS = ("speed", "memory", "curves", "profile")
-AGAINST_TICKS = ("textbook", "fast", "checkpointed")
+AGAINST_TICKS = ("textbook", "fast", "lean", "checkpointed")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 class PerNeuronLinear(nn.Module):
@@ -55,6 +56,7 @@ class NeuronLevelModels(nn.Module):
     Args:
         memory_length: M, pre-activations that a neuron sees, oldest first.
         hidden: h, the width inside each neuron's model; 0 for the linear kind.
+        recompute: keep histories alone for the backward pass and compute all else again there.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class NeuronLevelModels(nn.Module):
         hidden: int,
         dropout: float = 0.0,
         layernorm: bool = False,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         widths = [memory_length, hidden, 1] if hidden else [memory_length, 1]
         # each layer is twice as wide as what its GLU hands on
         self.layers = nn.ModuleList(
@@ -77,6 +81,13 @@ class NeuronLevelModels(nn.Module):
         )
 
     def forward(
+        self, history: Float[Tensor, "batch neurons memory"]
+    ) -> Float[Tensor, "batch neurons"]:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self.think, history, use_reentrant=False)
+        return self.think(history)
+
+    def think(
         self, history: Float[Tensor, "batch neurons memory"]
     ) -> Float[Tensor, "batch neurons"]:
         x = history.transpose(0, 1)

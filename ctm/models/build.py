@@ -53,8 +53,16 @@ def build_model(
     with torch.device("meta"):
         model = build_ctm(config, spec)
     model = materialise(model, seed=seed, device=device)
-    set_engine(model, config.engine)
+    set_computation(model, config)
     return model
+
+
+def set_computation(model: ContinuousThoughtMachine, config: CTMConfig) -> None:
+    """How a machine is computed from now on: what changes its time and memory, not its numbers."""
+    set_engine(model, config.engine)
+    model.stretches = Stretches(config.checkpoint_ticks)
+    if isinstance(model.neuron_models, NeuronLevelModels):
+        model.neuron_models.recompute = config.checkpoint_neurons
 
 
 def set_engine(model: ContinuousThoughtMachine, engine: Engine | str) -> None:
@@ -149,7 +157,6 @@ def build_ctm(config: CTMConfig, spec: TaskSpec) -> ContinuousThoughtMachine:
         sync_action=sync_action,
         sync_out=sync_out,
         output_shape=spec.output_shape,
-        stretches=Stretches(config.checkpoint_ticks),
     )
 
 

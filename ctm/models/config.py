@@ -133,6 +133,8 @@ class CTMConfig:
     dropout_nlm: float | None = None  # null: as dropout
     readout: Readout = Readout.certain  # what predicts, unless asked otherwise
     engine: Engine = Engine.fast
+    # recompute in the backward pass, to save memory:
+    checkpoint_neurons: bool = False  # neuron-level models: most of the memory, little of the time
     checkpoint_ticks: int | None = None  # recompute stretches of so many ticks; null: keep all
     encoder: EncoderConfig = MISSING
 

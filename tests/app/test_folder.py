@@ -40,7 +40,7 @@ def test_other_settings_are_refused_with_the_differing_keys(tmp_path: Path) -> N
 def test_settings_that_change_no_result_are_free(tmp_path: Path) -> None:
     claim(tmp_path, CONFIG)
     claim(tmp_path, {**CONFIG, "trainer": {"workers": 2}, "tracker": {"kind": "wandb"}})
-    other = {"ticks": 3, "engine": "eager", "checkpoint_ticks": 2}
+    other = {"ticks": 3, "engine": "eager", "checkpoint_ticks": 2, "checkpoint_neurons": True}
     claim(tmp_path, {**CONFIG, "model": other})
 
 

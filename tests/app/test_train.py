@@ -153,11 +153,13 @@ def test_a_run_goes_on_with_the_engine_and_stretches_asked_for_now(
     monkeypatch.setattr(ctm.app.train, "prepare", watched)
     monkeypatch.setattr(ctm.app.train, "write_result", lambda *_: None)  # it seems unfinished
     few = [*TINY, "trainer.steps=2", "trainer.accelerator=cpu"]
-    asked = [("eager", None), ("fast", 2), ("fast", None), ("eager", 3)]
-    for engine, checkpoint_ticks in asked:
+    asked = [("eager", None, False), ("fast", 2, True), ("fast", None, False), ("eager", 3, True)]
+    for engine, checkpoint_ticks, neurons in asked:
         stretches = "null" if checkpoint_ticks is None else checkpoint_ticks
         now = [f"model.engine={engine}", f"model.checkpoint_ticks={stretches}"]
+        now.append(f"model.checkpoint_neurons={neurons}")
         assert ctm.app.train.train(compose([*few, *now])) == 0
+        assert models[-1].neuron_models.recompute is neurons
         assert models[-1].engine is (fast.think if engine == "fast" else None)
         assert models[-1].stretches.longest == checkpoint_ticks
     first = models[0].state_dict()

@@ -12,21 +12,29 @@ from torch.utils._pytree import tree_leaves
 
 from ctm.layers.fast.neurons import MANY
 from ctm.models import stretches
-from ctm.models.build import set_engine
+from ctm.models.build import set_computation, set_engine
 from ctm.models.config import Engine, VectorEncoderConfig
 from ctm.models.machine import ContinuousThoughtMachine
 from ctm.models.stretches import Stretches
 from tests.build import VARIANTS, VECTOR, Variant, generator, variant
 
+BIG = variant(VECTOR, VectorEncoderConfig(), ticks=24, neurons=64, memory_length=8, nlm_hidden=8)
 ENGINES = (Engine.eager, Engine.fast)
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 each_variant = pytest.mark.parametrize("name", VARIANTS)
 
 
-def built(machine: Variant, engine: Engine, checkpoint_ticks: int | None) -> Any:
+def built(
+    machine: Variant, engine: Engine, checkpoint_ticks: int | None, *, neurons: bool = False
+) -> Any:
     model = machine.model()
-    set_engine(model, engine)
-    model.stretches = Stretches(checkpoint_ticks)
+    config = replace(
+        machine.config,
+        engine=engine,
+        checkpoint_ticks=checkpoint_ticks,
+        checkpoint_neurons=neurons,
+    )
+    set_computation(model, config)
     return model
 
 
@@ -68,6 +76,34 @@ def test_stretches_of_any_length_give_equal_gradients(
         ]
         for each in found[1:]:
             assert_equal(each, found[0])
+
+
+@each_variant
+@each_engine
+@pytest.mark.parametrize("training", [False, True])
+def test_recomputed_neurons_give_equal_gradients(name: str, engine: Engine, training: bool) -> None:
+    """Alone and within stretches."""
+    config = replace(VARIANTS[name].config, dropout=0.3 if training else 0.0)
+    machine = Variant(config, VARIANTS[name].spec)
+    for batch in (3, MANY):
+        inputs = machine.inputs(batch).double()
+        found = [
+            learned(
+                built(machine, engine, longest, neurons=neurons).double().train(training), inputs
+            )
+            for longest, neurons in ((None, False), (None, True), (2, True))
+        ]
+        for each in found[1:]:
+            assert_equal(each, found[0])
+
+
+@each_engine
+def test_recomputed_neurons_keep_less(engine: Engine) -> None:
+    inputs = BIG.inputs(16)
+    kept = [
+        bytes_kept(built(BIG, engine, None, neurons=neurons), inputs) for neurons in (False, True)
+    ]
+    assert kept[1] < 0.6 * kept[0]
 
 
 @each_engine
@@ -127,9 +163,6 @@ def alive_at_most(work: Callable[[], object]) -> int:
             now += event.nbytes()
             most = max(most, now)
     return most
-
-
-BIG = variant(VECTOR, VectorEncoderConfig(), ticks=24, neurons=64, memory_length=8, nlm_hidden=8)
 
 
 @each_engine

@@ -39,6 +39,8 @@ class RepeatedLinear:
         self.token = token(self.gradient, weight, bias)
 
     def __call__(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_out"]:
+        if not torch.is_grad_enabled():
+            return self.product(x.to(self.weight.dtype).contiguous(), self.bias)
         return _Use.apply(x, self.token, self.parameter, self)
 
     def backward(self, gradient: Float[Tensor, "batch d_out"]) -> Float[Tensor, "batch d_in"]:

@@ -2,9 +2,10 @@
 
 The pre-activations of all ticks are written into one tensor, a tape, and each tick's history is a
 window of it: nothing is shifted or copied. The temperature is divided into the weights once.
-Forward and backward are written out, so that all that is kept of a tick is each layer's output, its
-gates already through the sigmoid, which is what the gradient needs; and the gradients of windows,
-which overlap, are added up in one tensor of the tape's shape.
+Forward and backward are written out. All that is kept of a tick is each layer's output, its gates
+already through the sigmoid, which is what the gradient needs; or not even that, where models are to
+be recomputed. The gradients of windows, which overlap, are added up in one tensor of the tape's
+shape.
 
 Many examples lie innermost in memory, where values and gates of a GLU are whole blocks. Few
 examples would not fill a vector register, so there the last axis lies innermost.
@@ -13,6 +14,7 @@ examples would not fill a vector register, so there the last axis lies innermost
 # once_differentiable hides the names of backward's arguments
 # pyright: reportIncompatibleMethodOverride=false
 
+from math import prod
 from typing import Any
 
 import torch
@@ -58,10 +60,11 @@ class Layer:
         self.weight = weight.detach().to(dtype)  # (neurons, d_in, d_out)
         self.bias = bias.detach().to(dtype).unsqueeze(1)  # (neurons, 1, d_out)
 
-    def draw(self, x: Float[Tensor, "neurons batch d_in"]) -> Tensor | None:
-        """What decides which inputs dropout keeps."""
-        drawn = self.dropout.draw(x.numel(), x.device)
-        return None if drawn is None else laid_out(drawn, tuple(x.shape))
+    def draw(self, x: Float[Tensor, "neurons batch _"]) -> Tensor | None:
+        """What decides which inputs dropout keeps, for as many neurons and examples as `x` has."""
+        shape = (*x.shape[:2], self.weight.shape[1])
+        drawn = self.dropout.draw(prod(shape), x.device)
+        return None if drawn is None else laid_out(drawn, shape)
 
     def __call__(
         self, x: Float[Tensor, "neurons batch d_in"]
@@ -87,6 +90,7 @@ class RepeatedNeurons:
     def __init__(self, models: nn.Module) -> None:
         self.models = models
         self.layers = written_out(models)
+        self.keep = not (isinstance(models, NeuronLevelModels) and models.recompute)
 
     def begin(
         self, history: Float[Tensor, "neurons batch memory"], ticks: int
@@ -94,7 +98,7 @@ class RepeatedNeurons:
         """Ready for so many ticks after this history."""
         if self.layers is None:
             return PlainHistory(self.models, history)
-        return Tape(self.layers, history, ticks)
+        return Tape(self.layers, history, ticks, keep=self.keep)
 
 
 def written_out(models: nn.Module) -> list[Layer] | None:
@@ -128,13 +132,19 @@ class Tape:
         layers: of the neuron-level models.
         history: the last pre-activations before.
         ticks: how many will come.
+        keep: what the layers put out, for the backward pass, or compute it again there.
     """
 
     def __init__(
-        self, layers: list[Layer], history: Float[Tensor, "neurons batch memory"], ticks: int
+        self,
+        layers: list[Layer],
+        history: Float[Tensor, "neurons batch memory"],
+        ticks: int,
+        *,
+        keep: bool = True,
     ) -> None:
         neurons, batch, self.memory = history.shape
-        self.layers = layers
+        self.layers, self.keep = layers, keep
         self.values = empty((neurons, batch, self.memory + ticks), layers[0].weight)
         self.gradients = TapeGradients(self.values)
         self.tick = 0
@@ -207,29 +217,24 @@ class _Step(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         window = tape.window_at(tape.tick + 1)
         window[..., -1].copy_(a.t())
-        saved: list[Tensor | None] = [window]
-        x = window
-        for layer in tape.layers:
-            drawn = layer.draw(x)
-            y = layer(x if drawn is None else x * layer.dropout.mask(drawn, x.dtype))
-            value, gate = y.chunk(2, dim=2)
-            x = value * gate.sigmoid_()
-            saved += [drawn, y]
-        ctx.save_for_backward(*saved)
+        draws = [layer.draw(window) for layer in tape.layers]
+        outputs = run(tape.layers, window, draws)
+        ctx.save_for_backward(window, *draws, *(outputs if tape.keep else ()))
         ctx.set_materialize_grads(False)
         ctx.layers, ctx.gradients, ctx.tick = tape.layers, tape.gradients, tape.tick
-        return x.squeeze(2), window
+        return glu(outputs[-1]).squeeze(2), window
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         dz, dwindow = grad_outputs
-        window, *of_layers = ctx.saved_tensors
-        draws, outputs = of_layers[::2], of_layers[1::2]
+        window, *saved = ctx.saved_tensors
+        draws, outputs = saved[: len(ctx.layers)], saved[len(ctx.layers) :]
         if dwindow is None:  # nothing later counts
             ctx.gradients.begin()
         gradients, memory = ctx.gradients.values, window.shape[2]
         if dz is not None:
+            outputs = outputs or run(ctx.layers, window, draws)
             gradient, gated = dz.unsqueeze(2), glu(outputs[-1])
             for number in reversed(range(len(outputs))):
                 layer, drawn = ctx.layers[number], draws[number]
@@ -245,7 +250,18 @@ class _Step(torch.autograd.Function):
         dbefore = gradients[..., ctx.tick : ctx.tick + memory]
         if ctx.tick == 0:
             ctx.gradients.values = None
-        return da, dbefore, None, *(da.new_zeros(()) for _ in outputs)
+        return da, dbefore, None, *(da.new_zeros(()) for _ in ctx.layers)
+
+
+def run(layers: list[Layer], x: Tensor, draws: list[Tensor | None]) -> list[Tensor]:
+    """The output of each layer, its gates through the sigmoid already."""
+    outputs = []
+    for layer, drawn in zip(layers, draws, strict=True):
+        y = layer(x if drawn is None else x * layer.dropout.mask(drawn, x.dtype))
+        y.chunk(2, dim=2)[1].sigmoid_()
+        x = glu(y)
+        outputs.append(y)
+    return outputs
 
 
 def glu(y: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The precision that products are computed in."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -14,3 +16,11 @@ def compute_dtype(weight: Tensor) -> torch.dtype:
     ):
         return torch.get_autocast_dtype(device)
     return weight.dtype
+
+
+def without_autocast(like: Tensor) -> AbstractContextManager[object]:
+    """For what is made of weights once a pass: rounded after it, not on the way."""
+    device = like.device.type
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)

@@ -1,8 +1,10 @@
 """Attention over the same keys and values at every tick of a pass.
 
-W_in W_q is multiplied once: nothing lies between the two. A tick's share in the gradients of keys
-and values is an outer product for each head, as large as they are; all ticks' shares together are
-one matrix product over the ticks.
+W_in W_q / sqrt(d_head) is multiplied once: nothing lies between the three. With one query a head
+every product is a sum over columns or rows of K and V; tokens lie innermost, where a vector
+register is filled whatever the width of a head. A tick's share in the gradients of keys and values
+is an outer product for each head, as large as they are; all ticks' shares together are one matrix
+product over the ticks.
 """
 
 # once_differentiable hides the names of backward's arguments
@@ -20,7 +22,7 @@ from torch.nn import functional as F
 from ctm.layers.fast.dropout import Dropout
 from ctm.layers.fast.gather import WeightGradient, token
 from ctm.layers.fast.linear import RepeatedLinear
-from ctm.layers.fast.precision import compute_dtype
+from ctm.layers.fast.precision import compute_dtype, without_autocast
 from ctm.layers.reading import Attention
 
 ENOUGH_TICKS = 16
@@ -32,10 +34,12 @@ class RepeatedAttention:
     def __init__(self, reading: Attention) -> None:
         reader = reading.reader
         asked, query = reader.in_query, reader.query
-        # W_in (W_q S + b_q) + b_in
-        self.query = RepeatedLinear(
-            asked.weight @ query.weight, F.linear(query.bias, asked.weight, asked.bias)
-        )
+        # (W_in (W_q S + b_q) + b_in) / sqrt(d_head)
+        scale = reading.keys.shape[3] ** -0.5
+        with without_autocast(query.weight):
+            weight = asked.weight @ query.weight * scale
+            bias = F.linear(query.bias, asked.weight, asked.bias) * scale
+        self.query = RepeatedLinear(weight, bias)
         self.out = RepeatedLinear(reader.out.weight, reader.out.bias)
         self.heads = reader.heads
         self.dropout = Dropout(reader.dropout if reader.training else 0.0)
@@ -48,7 +52,7 @@ class RepeatedAttention:
         self.key_token = token(self.key_gradient, keys)
         self.value_token = token(self.value_gradient, values)
         dtype = compute_dtype(reader.out.weight)
-        self.keys, self.values = (x.detach().to(dtype).contiguous() for x in (keys, values))
+        self.keys, self.values = (x.detach().to(dtype).mT.contiguous().mT for x in (keys, values))
 
     def __call__(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch d_input"]:
         asked = rearrange(self.query(sync), "b (h d) -> (b h) 1 d", h=self.heads)
@@ -64,17 +68,16 @@ class RepeatedAttention:
 
 
 class _Attend(torch.autograd.Function):
-    """softmax(q k / sqrt(d)) v for one query a head; shapes (batch heads, 1, d)."""
+    """softmax(q k) v for one query a head, 1 / sqrt(d) being in q; shapes (batch heads, 1, d)."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        asked: Tensor,
+        queries: Tensor,
         key_token: Tensor,
         value_token: Tensor,
         attention: RepeatedAttention,
     ) -> Tensor:
-        queries = asked * asked.shape[2] ** -0.5
         weights = torch.bmm(queries, attention.keys.mT).softmax(2).to(queries.dtype)
         mask = attention.mask(weights)
         ctx.attention = attention
@@ -92,9 +95,8 @@ class _Attend(torch.autograd.Function):
             dweights = dweights * mask
         dscores = torch.ops.aten._softmax_backward_data(dweights, weights, 2, weights.dtype)
         dqueries = torch.bmm(dscores, attention.keys)
-        dasked = dqueries * dseen.shape[2] ** -0.5
         if not ctx.needs_input_grad[1]:
-            return dasked, None, None, None
+            return dqueries, None, None, None
         attention.key_gradient.add(dscores, queries)
         attention.value_gradient.add(weights if mask is None else weights * mask, dseen)
-        return dasked, dseen.new_zeros(()), dseen.new_zeros(()), None
+        return dqueries, dseen.new_zeros(()), dseen.new_zeros(()), None
