@@ -537,7 +537,7 @@ def test_under_autocast_it_is_as_close_to_float32_as_the_plain_loop(name: str, b
         return (thoughts.logits.float() - 0.5).square().mean()
 
     errors = []
-    for seed in range(12):  # of one machine alone they are a matter of luck
+    for seed in range(24):  # of one machine alone they are a matter of luck
         model = MACHINES[name].fresh(seed).eval()
         exact = learned(model, inputs, loss)
         found = []
