@@ -93,10 +93,11 @@ def memory_figure(points: Sequence[MemoryPoint], path: Path) -> None:
     for name in names:
         fitting = [point for point in points if name in point.contenders]
         peaks = [point.contenders[name].step / MEGA for point in fitting]
-        axes.plot([point.ticks for point in fitting], peaks, **LOOKS[name])
+        title = CONTENDERS[name].title
+        axes.plot([point.ticks for point in fitting], peaks, label=title, **LOOKS[name])
     axes.set(xlabel="ticks", ylabel="peak of a training step, MB", xticks=ticks)
     axes.set_ylim(bottom=0)
-    legend(figure, names)
+    axes.legend(loc="upper left")
     save(figure, path)
 
 
