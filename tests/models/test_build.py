@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from ctm.benchmark.rows import CIFAR10, IMAGENET, MAZES
 from ctm.errors import ConfigError
 from ctm.interface import InputKind, TaskSpec
 from ctm.layers.positions import Positions
@@ -79,44 +80,6 @@ def ablation(neuron_models: NeuronModels, neurons: int, depth: int) -> Variant:
     return Variant(config, images(50, 5))
 
 
-MAZE = CTMConfig(
-    ticks=75,
-    neurons=2048,
-    d_input=512,
-    heads=16,
-    synapse_depth=8,
-    pairing=Pairing.dense,
-    sync_out=64,
-    sync_action=32,
-    memory_length=25,
-    nlm_hidden=32,
-    encoder=ResNetEncoderConfig(depth=34, stages=2),
-)
-IMAGENET = CTMConfig(
-    neurons=4096,
-    d_input=1024,
-    heads=16,
-    synapse_depth=8,
-    pairing=Pairing.random,
-    sync_out=8196,
-    sync_action=2048,
-    self_pairs=32,
-    memory_length=25,
-    nlm_hidden=64,
-    encoder=ResNetEncoderConfig(depth=152, stages=4),
-)
-CIFAR10 = CTMConfig(
-    neurons=256,
-    d_input=64,
-    heads=16,
-    synapse_depth=5,
-    pairing=Pairing.random,
-    sync_out=256,
-    sync_action=512,
-    memory_length=15,
-    nlm_hidden=64,
-    encoder=ResNetEncoderConfig(depth=18, stages=1),
-)
 SORTING = CTMConfig(
     neurons=512,
     d_input=30,
@@ -136,9 +99,9 @@ PAPER = {
     "parity 50/25": (parity(50, 25), 5_719_714),
     "parity 75/25": (parity(75, 25), 5_719_714),
     "parity 100/50": (parity(100, 50), 6_564_514),
-    "maze": (Variant(MAZE, images(100, 5)), 31_998_330),
-    "imagenet": (Variant(IMAGENET, images(1000)), 185_989_886),
-    "cifar10": (Variant(CIFAR10, images(10)), 1_032_648),
+    "maze": (Variant(MAZES.config, images(100, 5)), 31_998_330),
+    "imagenet": (Variant(IMAGENET.config, images(1000)), 185_989_886),
+    "cifar10": (Variant(CIFAR10.config, images(10)), 1_032_648),
     "ablation, whole": (ablation(NeuronModels.private, 1024, 8), 8_967_160),
     "ablation, no neuron-level models": (ablation(NeuronModels.none, 1045, 10), 8_948_885),
     "sorting": (Variant(SORTING, TaskSpec(InputKind.vector, (30,), (31,))), 897_197),
