@@ -43,8 +43,9 @@ class ResNet(Backbone):
         self.stem = nn.Sequential(
             nn.Conv2d(3, WIDTHS[0], kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(WIDTHS[0]),
-            nn.ReLU(inplace=True),
+            # usually the other way round; the largest value's ReLU is the largest ReLU, and cheaper
             nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
+            nn.ReLU(inplace=True),
         )
         self.stages = nn.Sequential()
         d_in = WIDTHS[0]

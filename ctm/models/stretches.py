@@ -16,7 +16,8 @@ class Stretches:
     """Runs ticks in stretches of `longest`; None: all in one, and nothing is recomputed.
 
     Of a stretch the backward pass keeps what went in and came out. All between is computed again,
-    with the same random numbers, when the gradient gets there.
+    with the same random numbers, when the gradient gets there. The last stretch is kept whole: the
+    gradient starts there, before anything else has been computed again.
     """
 
     longest: int | None = None
@@ -33,7 +34,7 @@ class Stretches:
         length = self.longest or ticks
         for start in range(0, ticks, length):
             numbers = range(start, min(start + length, ticks))
-            if self.longest is None or not torch.is_grad_enabled():
+            if numbers.stop == ticks or not torch.is_grad_enabled():
                 state, more = stretch(state, numbers)
             else:
                 # its tensors by name too: torch keeps the random state of the devices it sees there

@@ -157,13 +157,25 @@ def test_thoughts_and_gradients_are_equal_in_float32(name: str, batch: int, trai
     exact = learned(next(pair(model.double())), inputs.double())
     for key in ("logits", "certainty"):
         torch.testing.assert_close(quick[key], eager[key], rtol=0, atol=1e-5)
+    plain, ours = gradient_errors(eager, exact), gradient_errors(quick, exact)
+    assert ours.keys() == plain.keys()
+    bound = max(1e-4, 3 * max(plain.values(), default=0.0))
+    assert {key: error for key, error in ours.items() if error > bound} == {}
+
+
+def gradient_errors(
+    found: dict[str, Tensor | None], exact: dict[str, Tensor | None]
+) -> dict[str, float]:
+    """Of each gradient the largest error, relative to its largest value (if that is not tiny)."""
+    errors = {}
     for key, wanted in exact.items():
-        plain, ours = eager[key], quick[key]
-        if wanted is None or plain is None or ours is None:
-            assert ours is plain, key
+        value = found[key]
+        if wanted is None or value is None:
+            assert value is wanted, key
         elif key.startswith("gradient") and wanted.numel():
-            own, scale = (float((value - wanted).abs().max()) for value in (plain, 0 * wanted))
-            assert (ours - wanted).abs().max() < max(1e-4 * scale, 3 * own, 1e-6), key
+            error, scale = (each.abs().max().item() for each in (value - wanted, wanted))
+            errors[key] = error / max(scale, 1e-2)
+    return errors
 
 
 @each_machine
@@ -554,7 +566,7 @@ def test_under_autocast_it_is_as_close_to_float32_as_the_plain_loop(name: str, b
             gradient = quick[f"gradient of {key}"]
             assert gradient is None or gradient.dtype == weight.dtype
         for key in ("logits", "certainty"):
-            torch.testing.assert_close(quick[key], eager[key], rtol=8 * BF16, atol=4 * BF16)
+            torch.testing.assert_close(quick[key], eager[key], rtol=8 * BF16, atol=8 * BF16)
         errors.append([distance(numbers(each), numbers(exact)) for each in found])
     plain, ours = torch.tensor(errors).mean(0).tolist()
     assert ours < 1.5 * plain + BF16
@@ -583,6 +595,7 @@ def test_without_onednn_it_is_equal(
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             return learned(model, inputs, lambda thoughts: thoughts.logits.float().square().sum())
 
+    monkeypatch.setattr(linear, "LARGE", 1)  # these are small
     with_it = found()
     monkeypatch.setattr(linear, "onednn_takes", lambda weight: False)
     if autocast:

@@ -29,6 +29,12 @@ class Dropout:
         words = torch.empty(-(-size // 4), dtype=torch.int64, device=device)
         return words.random_(-(2**63), None).view(torch.int16)[:size]
 
+    def scaled_mask(
+        self, drawn: Int16[Tensor, "*shape"], dtype: torch.dtype
+    ) -> Float[Tensor, "*shape"]:
+        """What values are multiplied by, so that their expectations stay."""
+        return self.mask(drawn, dtype).div_(self.kept)
+
     def mask(self, drawn: Int16[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
         """1 where a value is kept, 0 elsewhere."""
         ones = torch.empty_like(drawn, dtype=dtype)

@@ -20,6 +20,7 @@ from ctm.layers.fast.gather import WeightGradient, token
 from ctm.layers.fast.precision import compute_dtype
 
 ENOUGH_ROWS = 1024
+LARGE = 2**17  # values of a weight; torch's own product is the faster one below
 
 
 class RepeatedLinear:
@@ -35,18 +36,30 @@ class RepeatedLinear:
         self.weight, self.bias = weight.detach().to(dtype), bias.detach().to(dtype)
         self.product = Product(self.weight)
         self.transposed: Product | None = None  # made when a gradient first asks for it
-        self.gradient = WeightGradient(enough=ENOUGH_ROWS, transposed=True)
-        self.token = token(self.gradient, weight, bias)
+        self.gradient = WeightGradient(weight, bias, enough=ENOUGH_ROWS, transposed=True)
+        self.token = token(self.gradient)
 
     def __call__(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_out"]:
         if not torch.is_grad_enabled():
-            return self.product(x.to(self.weight.dtype).contiguous(), self.bias)
+            return self.forward(self.prepared(x))
         return _Use.apply(x, self.token, self.parameter, self)
 
-    def backward(self, gradient: Float[Tensor, "batch d_out"]) -> Float[Tensor, "batch d_in"]:
+    def prepared(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_in"]:
+        """As the product takes it."""
+        return x.to(self.weight.dtype).contiguous()
+
+    def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_out"]:
+        return self.product(x, self.bias)
+
+    def backward(
+        self, dy: Float[Tensor, "batch d_out"], x: Float[Tensor, "batch d_in"]
+    ) -> Float[Tensor, "batch d_in"]:
+        """Leaves what the gradients of the weights are made of and returns that of x."""
+        if self.token.requires_grad:
+            self.gradient.add(x, dy)
         if self.transposed is None:
             self.transposed = Product(self.weight.t())
-        return self.transposed(gradient)
+        return self.transposed(dy)
 
 
 class _Use(torch.autograd.Function):
@@ -55,21 +68,16 @@ class _Use(torch.autograd.Function):
         ctx: Any, x: Tensor, token: Tensor, parameter: Tensor, layer: RepeatedLinear
     ) -> Tensor:
         ctx.layer = layer
-        x = x.to(layer.weight.dtype).contiguous()
+        x = layer.prepared(x)
         ctx.save_for_backward(x, parameter)  # the parameter: autograd notices if it changes
-        return layer.product(x, layer.bias)
+        return layer.forward(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (dy,) = grad_outputs
-        layer: RepeatedLinear = ctx.layer
         x, _ = ctx.saved_tensors
-        dx = layer.backward(dy) if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]:
-            return dx, None, None, None
-        layer.gradient.add(x, dy)
-        return dx, dy.new_zeros(()), None, None
+        return ctx.layer.backward(dy, x), dy.new_zeros(()), None, None
 
 
 class Product:
@@ -87,14 +95,15 @@ class Product:
     def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         if self.packed is None:
             return F.linear(x, self.weight, bias)
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise.default(x, self.packed, bias, "none", [], "")
 
 
 def onednn_takes(weight: Tensor) -> bool:
+    """And is faster."""
     return (
         weight.device.type == "cpu"
         and weight.dtype in (torch.float32, torch.bfloat16)
-        and weight.numel() > 0
+        and weight.numel() >= LARGE
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
         and (weight.dtype is torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())

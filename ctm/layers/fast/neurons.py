@@ -2,10 +2,9 @@
 
 The pre-activations of all ticks are written into one tensor, a tape, and each tick's history is a
 window of it: nothing is shifted or copied. The temperature is divided into the weights once.
-Forward and backward are written out. All that is kept of a tick is each layer's output, its gates
-already through the sigmoid, which is what the gradient needs; or not even that, where models are to
-be recomputed. The gradients of windows, which overlap, are added up in one tensor of the tape's
-shape.
+Forward and backward are written out. All that is kept of a tick is one tensor a layer, gated values
+and gates, which is what the gradient needs; or not even that, where models are to be recomputed.
+The gradients of windows, which overlap, are added up in one tensor of the tape's shape.
 
 Many examples lie innermost in memory, where values and gates of a GLU are whole blocks. Few
 examples would not fill a vector register, so there the last axis lies innermost.
@@ -54,8 +53,9 @@ class Layer:
         self.dropout = Dropout(linear.dropout.p if linear.dropout.training else 0.0)
         cooled = linear.temperature.reciprocal()
         weight, bias = linear.weight * (cooled / self.dropout.kept), linear.bias * cooled
-        self.gradient = WeightGradient(enough=1)
-        self.token = token(self.gradient, weight, bias)
+        self.gradient = WeightGradient(weight, bias, enough=1)
+        self.token = token(self.gradient)
+        self.spare: Tensor | None = None  # memory for the gradient of its output
         dtype = compute_dtype(linear.weight)
         self.weight = weight.detach().to(dtype)  # (neurons, d_in, d_out)
         self.bias = bias.detach().to(dtype).unsqueeze(1)  # (neurons, 1, d_out)
@@ -72,6 +72,27 @@ class Layer:
         if x.shape[1] < MANY:
             return torch.baddbmm(self.bias, x, self.weight)
         return torch.baddbmm(self.bias.mT, self.weight.mT, x.mT).mT
+
+    def gate_backward(
+        self,
+        gradient: Float[Tensor, "neurons batch half"],
+        output: Float[Tensor, "neurons batch d_out"],
+    ) -> Float[Tensor, "neurons batch d_out"]:
+        """The gradient of this layer's output from that of gated = value * sigmoid(gate).
+
+        d value = gradient * sigmoid(gate), d gate = (gradient - d value) * gated. It lies in memory
+        that the next tick uses again.
+
+        Args:
+            output: gated values and gates, as `run` leaves them.
+        """
+        if self.spare is None:
+            self.spare = torch.empty_like(output)
+        gated, gate = output.chunk(2, dim=2)
+        dvalue, dgate = self.spare.chunk(2, dim=2)
+        torch.mul(gradient, gate, out=dvalue)
+        torch.sub(gradient, dvalue, out=dgate).mul_(gated)
+        return self.spare
 
     def backward(
         self, gradient: Float[Tensor, "neurons batch d_out"], x: Float[Tensor, "neurons batch d_in"]
@@ -222,7 +243,7 @@ class _Step(torch.autograd.Function):
         ctx.save_for_backward(window, *draws, *(outputs if tape.keep else ()))
         ctx.set_materialize_grads(False)
         ctx.layers, ctx.gradients, ctx.tick = tape.layers, tape.gradients, tape.tick
-        return glu(outputs[-1]).squeeze(2), window
+        return gated(outputs[-1]).squeeze(2).clone(), window
 
     @staticmethod
     @once_differentiable
@@ -235,11 +256,10 @@ class _Step(torch.autograd.Function):
         gradients, memory = ctx.gradients.values, window.shape[2]
         if dz is not None:
             outputs = outputs or run(ctx.layers, window, draws)
-            gradient, gated = dz.unsqueeze(2), glu(outputs[-1])
+            gradient, inputs = dz.unsqueeze(2), (window, *map(gated, outputs))
             for number in reversed(range(len(outputs))):
-                layer, drawn = ctx.layers[number], draws[number]
-                dy = glu_backward(gradient, outputs[number], gated)
-                gated = x = glu(outputs[number - 1]) if number else window
+                layer, drawn, x = ctx.layers[number], draws[number], inputs[number]
+                dy = layer.gate_backward(gradient, outputs[number])
                 if drawn is None:
                     gradient = layer.backward(dy, x)
                 else:
@@ -254,29 +274,15 @@ class _Step(torch.autograd.Function):
 
 
 def run(layers: list[Layer], x: Tensor, draws: list[Tensor | None]) -> list[Tensor]:
-    """The output of each layer, its gates through the sigmoid already."""
+    """Of each layer the gated values, and after them the gates: what GLU makes and made it of."""
     outputs = []
     for layer, drawn in zip(layers, draws, strict=True):
         y = layer(x if drawn is None else x * layer.dropout.mask(drawn, x.dtype))
-        y.chunk(2, dim=2)[1].sigmoid_()
-        x = glu(y)
+        value, gate = y.chunk(2, dim=2)
+        x = value.mul_(gate.sigmoid_())
         outputs.append(y)
     return outputs
 
 
-def glu(y: Tensor) -> Tensor:
-    """Of a layer's output whose gates are through the sigmoid already."""
-    value, gate = y.chunk(2, dim=2)
-    return value * gate
-
-
-def glu_backward(gradient: Tensor, y: Tensor, gated: Tensor) -> Tensor:
-    """The gradient of a layer's output from that of gated = value * sigmoid(gate).
-
-    d value = gradient * sigmoid(gate), d gate = (gradient - d value) * gated; `y` as in `glu`.
-    """
-    dy = torch.empty_like(y)
-    dvalue, dgate = dy.chunk(2, dim=2)
-    torch.mul(gradient, y.chunk(2, dim=2)[1], out=dvalue)
-    torch.sub(gradient, dvalue, out=dgate).mul_(gated)
-    return dy
+def gated(output: Float[Tensor, "neurons batch d_out"]) -> Float[Tensor, "neurons batch half"]:
+    return output.chunk(2, dim=2)[0]

@@ -47,56 +47,65 @@ class RepeatedAttention:
             rearrange(x, "b h s d -> (b h) s d") for x in (reading.keys, reading.values)
         )
         self.key_gradient, self.value_gradient = (
-            WeightGradient(enough=ENOUGH_TICKS, bias=False) for _ in range(2)
+            WeightGradient(x, enough=ENOUGH_TICKS) for x in (keys, values)
         )
-        self.key_token = token(self.key_gradient, keys)
-        self.value_token = token(self.value_gradient, values)
+        self.token = token(
+            self.query.gradient, self.key_gradient, self.value_gradient, self.out.gradient
+        )
         dtype = compute_dtype(reader.out.weight)
         self.keys, self.values = (x.detach().to(dtype).mT.contiguous().mT for x in (keys, values))
 
     def __call__(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch d_input"]:
-        asked = rearrange(self.query(sync), "b (h d) -> (b h) 1 d", h=self.heads)
-        seen = _Attend.apply(asked, self.key_token, self.value_token, self)
-        return self.out(rearrange(seen, "(b h) 1 d -> b (h d)", h=self.heads))
+        return _Attend.apply(sync, self.token, self, self.query.parameter, self.out.parameter)
+
+    def each_head(self, x: Float[Tensor, "batch d_input"]) -> Float[Tensor, "batch_heads 1 d_head"]:
+        return rearrange(x, "b (h d) -> (b h) 1 d", h=self.heads)
+
+    def all_heads(self, x: Float[Tensor, "batch_heads 1 d_head"]) -> Float[Tensor, "batch d_input"]:
+        return rearrange(x, "(b h) 1 d -> b (h d)", h=self.heads)
 
     def mask(self, weights: Tensor) -> Tensor | None:
         """What dropout multiplies them by."""
         drawn = self.dropout.draw(weights.numel(), weights.device)
         if drawn is None:
             return None
-        return self.dropout.mask(drawn.view_as(weights), weights.dtype) / self.dropout.kept
+        return self.dropout.scaled_mask(drawn.view_as(weights), weights.dtype)
 
 
 class _Attend(torch.autograd.Function):
-    """softmax(q k) v for one query a head, 1 / sqrt(d) being in q; shapes (batch heads, 1, d)."""
+    """o = W_out softmax(q k) v + b_out, one query a head; 1 / sqrt(d) is in q."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        queries: Tensor,
-        key_token: Tensor,
-        value_token: Tensor,
-        attention: RepeatedAttention,
+        ctx: Any, sync: Tensor, token: Tensor, attention: RepeatedAttention, *parameters: Tensor
     ) -> Tensor:
+        sync = attention.query.prepared(sync)
+        queries = attention.each_head(attention.query.forward(sync))
         weights = torch.bmm(queries, attention.keys.mT).softmax(2).to(queries.dtype)
         mask = attention.mask(weights)
+        seen = torch.bmm(weights if mask is None else weights * mask, attention.values)
+        seen = attention.all_heads(seen)
         ctx.attention = attention
-        ctx.save_for_backward(queries, weights, mask)
-        return torch.bmm(weights if mask is None else weights * mask, attention.values)
+        ctx.save_for_backward(sync, queries, weights, mask, seen, *parameters)
+        return attention.out.forward(seen)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (dseen,) = grad_outputs
+        (dy,) = grad_outputs
         attention: RepeatedAttention = ctx.attention
-        queries, weights, mask = ctx.saved_tensors
+        sync, queries, weights, mask, seen, *_ = ctx.saved_tensors
+        dseen = attention.each_head(attention.out.backward(dy, seen))
         dweights = torch.bmm(dseen, attention.values.mT)
         if mask is not None:
             dweights = dweights * mask
-        dscores = torch.ops.aten._softmax_backward_data(dweights, weights, 2, weights.dtype)
-        dqueries = torch.bmm(dscores, attention.keys)
-        if not ctx.needs_input_grad[1]:
-            return dqueries, None, None, None
-        attention.key_gradient.add(dscores, queries)
+        # where it waits for the keys' gradient
+        dscores, asked = attention.key_gradient.place(weights, queries)
+        torch.ops.aten._softmax_backward_data.out(
+            dweights, weights, 2, weights.dtype, grad_input=dscores
+        )
+        asked.copy_(queries)
+        attention.key_gradient.placed(1)
         attention.value_gradient.add(weights if mask is None else weights * mask, dseen)
-        return dqueries, dseen.new_zeros(()), dseen.new_zeros(()), None
+        dqueries = attention.all_heads(torch.bmm(dscores, attention.keys))
+        return attention.query.backward(dqueries, sync), dy.new_zeros(()), None, None, None

@@ -42,8 +42,7 @@ def gradients(plain: nn.Linear, ys: list[Tensor], xs: list[Tensor]) -> tuple[Ten
 def test_many_uses_give_the_outputs_and_gradients_of_torchs_layer(
     batch: int, count: int, dtype: torch.dtype, onednn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not onednn:
-        monkeypatch.setattr(linear, "onednn_takes", lambda weight: False)
+    monkeypatch.setattr(linear, "LARGE", 1 if onednn else 10**9)
     plain, xs = layer(dtype), uses(batch, count, dtype)
     often = RepeatedLinear(plain.weight, plain.bias)
     assert (often.product.packed is not None) == (onednn and onednn_takes(plain.weight))
@@ -107,6 +106,7 @@ def test_weights_made_for_the_pass_pass_their_gradient_on() -> None:
 
 def test_a_cpu_without_bfloat16_multiplies_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
     """OneDNN refuses such products there."""
+    monkeypatch.setattr(linear, "LARGE", 1)
     mkldnn: Any = torch.ops.mkldnn
     monkeypatch.setattr(mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     plain = layer(torch.bfloat16)
@@ -116,7 +116,13 @@ def test_a_cpu_without_bfloat16_multiplies_without_onednn(monkeypatch: pytest.Mo
     torch.testing.assert_close(RepeatedLinear(plain.weight, plain.bias)(x), plain(x))
 
 
-def test_onednn_switched_off_is_not_used() -> None:
+def test_onednn_is_not_used_for_small_weights() -> None:
+    assert not onednn_takes(torch.zeros(linear.LARGE // 64 - 1, 64))
+    assert onednn_takes(torch.zeros(linear.LARGE // 64, 64))
+
+
+def test_onednn_switched_off_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "LARGE", 1)
     with torch.backends.mkldnn.flags(enabled=False):
         assert not onednn_takes(layer(torch.float32).weight)
 
