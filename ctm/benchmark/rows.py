@@ -78,6 +78,7 @@ PARITY = Row(
     ),
     signs(64),
     batch=64,
+    checkpoint_ticks=25,
 )
 
 CIFAR10 = Row(
