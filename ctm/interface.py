@@ -5,15 +5,31 @@ o output position, c class.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ctm.errors import ConfigError
+
+# one input of a task, or several that go together: the digits and the question of Q&A
+Inputs = Tensor | tuple[Tensor, ...]
+
+
+def batch_size(inputs: Inputs) -> int:
+    return len(inputs) if isinstance(inputs, Tensor) else len(inputs[0])
+
+
+def each(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
+    """The same for one tensor or for several."""
+    return change(inputs) if isinstance(inputs, Tensor) else tuple(map(change, inputs))
+
+
+USUAL_SIDE = 224  # pixels, of an image where any size will do
 
 
 class InputKind(StrEnum):
@@ -22,6 +38,7 @@ class InputKind(StrEnum):
     signs = "signs"  # (length,) of +1 and -1
     image = "image"  # (channels, height, width)
     vector = "vector"  # (numbers,)
+    questions = "questions"  # images, (digits, channels, height, width), and a question's codes
 
 
 class Readout(StrEnum):
@@ -40,17 +57,20 @@ class TaskSpec:
     Args:
         input_kind: what one input is.
         input_shape: shape of one input, without the batch; an image's height and width are 0 where
-            any will do.
+            any will do. Of questions: of one of the images.
         output_shape: shape of one prediction, `(*positions, classes)`: `(10,)` for ten classes,
             `(64, 2)` for 64 bits.
+        image_ticks, code_ticks: of questions, how long each image and each code is shown.
     """
 
     input_kind: InputKind
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    image_ticks: int = 1
+    code_ticks: int = 1
 
     def __post_init__(self) -> None:
-        axes = {InputKind.signs: 1, InputKind.vector: 1, InputKind.image: 3}[self.input_kind]
+        axes = 1 if self.input_kind in (InputKind.signs, InputKind.vector) else 3
         if len(self.input_shape) != axes or self.input_shape[0] < 1 or min(self.input_shape) < 0:
             raise ConfigError(
                 f"input_shape={self.input_shape}: an input of kind {self.input_kind} has "
@@ -70,29 +90,34 @@ class TaskSpec:
         """Answers that one input asks for: the product of the position axes."""
         return math.prod(self.output_shape[:-1])
 
-    def blank_inputs(self, batch: int, device: torch.device | str) -> Tensor:
+    def blank_inputs(self, batch: int, device: torch.device | str) -> Any:
         """Inputs of the right shape and no content, to count operations with."""
-        return torch.ones(batch, *self.input_shape, device=device)
+        if self.input_kind is InputKind.questions:  # the shortest: one image, shown and named
+            image = torch.ones(batch, self.image_ticks, *self.input_shape, device=device)
+            return image, torch.zeros(batch, self.code_ticks, dtype=torch.long, device=device)
+        sizes = [size or USUAL_SIDE for size in self.input_shape]
+        return torch.ones(batch, *sizes, device=device)
 
 
 @dataclass(frozen=True)
 class Batch:
     """Inputs and targets of some examples."""
 
-    inputs: Tensor
+    inputs: Any  # of the kind that the task has: `Inputs`
     targets: Tensor
 
     def __len__(self) -> int:
         return len(self.targets)
 
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Self:
+        return type(self)(each(self.inputs, change), change(self.targets))
+
     def to(self, device: torch.device | str) -> Self:
-        return type(self)(
-            self.inputs.to(device, non_blocking=True), self.targets.to(device, non_blocking=True)
-        )
+        return self.changed(lambda values: values.to(device, non_blocking=True))
 
     def pin_memory(self) -> Self:
         """In memory that a GPU can copy from on its own (called by torch's DataLoader)."""
-        return type(self)(self.inputs.pin_memory(), self.targets.pin_memory())
+        return self.changed(Tensor.pin_memory)
 
 
 @dataclass
@@ -128,21 +153,33 @@ class Thoughts:
     logits: Float[Tensor, "batch ticks *output"]
     certainty: Float[Tensor, "batch ticks"]
     trace: Trace | None = None
+    answering: int | None = None  # so many of the last ticks; None: all of them answer
 
     @classmethod
-    def of(cls, logits: Float[Tensor, "batch ticks *output"], trace: Trace | None = None) -> Self:
+    def of(
+        cls,
+        logits: Float[Tensor, "batch ticks *output"],
+        trace: Trace | None = None,
+        answering: int | None = None,
+    ) -> Self:
         """Thoughts with the certainty that the logits express."""
-        return cls(logits, certainty(logits), trace)
+        return cls(logits, certainty(logits), trace, answering)
 
     @property
     def ticks(self) -> int:
         return self.logits.shape[1]
 
+    @property
+    def answers(self) -> Self:
+        """The thoughts of the ticks that answer, without the trace."""
+        return self if self.answering is None else self.last_ticks(self.answering)
+
     def chosen(self, readout: Readout | str) -> Int[Tensor, " batch"]:
         """The tick that a readout of a single tick takes, for each example."""
+        first = 0 if self.answering is None else self.ticks - self.answering
         match Readout(readout):
             case Readout.certain:
-                return self.certainty.argmax(1)
+                return first + self.certainty[:, first:].argmax(1)
             case Readout.last:
                 return torch.full_like(self.certainty[:, 0], self.ticks - 1, dtype=torch.long)
             case other:
@@ -157,11 +194,12 @@ class Thoughts:
                 rows = torch.arange(len(self.logits), device=self.logits.device)
                 return self.logits[rows, self.chosen(readout)]
             case Readout.mean:
-                return self.logits.mean(1)
+                return self.answers.logits.mean(1)
             case Readout.weighted:
+                logits, sure = self.answers.logits, self.answers.certainty
                 # where every tick is wholly uncertain, the prediction is uniform, not 0 / 0
-                share = self.certainty / self.certainty.sum(1, keepdim=True).clamp_min(1e-12)
-                return torch.einsum("bt,bt...->b...", share.to(self.logits.dtype), self.logits)
+                share = sure / sure.sum(1, keepdim=True).clamp_min(1e-12)
+                return torch.einsum("bt,bt...->b...", share.to(logits.dtype), logits)
 
     def last_ticks(self, count: int) -> Self:
         """What was thought at the last `count` ticks, without the trace."""

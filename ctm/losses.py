@@ -32,7 +32,7 @@ class TwoTickLoss(nn.Module):
 
     Args:
         readout: how the second tick is chosen: the most certain or the last.
-        last: only the last so many ticks take part; None: all.
+        last: only the last so many ticks take part; None: all that answer.
     """
 
     def __init__(self, readout: Readout | str = Readout.certain, last: int | None = None) -> None:
@@ -53,8 +53,7 @@ class TwoTickLoss(nn.Module):
     def forward(
         self, thoughts: Thoughts, targets: Int[Tensor, "batch *positions"]
     ) -> Float[Tensor, ""]:
-        if self.last is not None:
-            thoughts = thoughts.last_ticks(self.last)
+        thoughts = thoughts.answers if self.last is None else thoughts.last_ticks(self.last)
         losses = self.per_tick(thoughts, targets)
         rows = torch.arange(len(losses), device=losses.device)
         least = losses[rows, losses.argmin(1)]
@@ -99,3 +98,42 @@ class MazeLoss(TwoTickLoss):
         counts = (steps < upto).unsqueeze(1)
         losses = cross_entropy(thoughts.logits, targets)
         return (losses * counts).sum(2) / upto
+
+
+class SortLoss(nn.Module):
+    """Connectionist temporal classification of the ticks' labels (Graves 2006; paper, section 5).
+
+    A tick says one label or, the last class, that it has none to say. The loss is the negative log
+    probability of saying the target's labels in their order, each once, over all ways to do so in
+    the given ticks; of each example it is divided by the labels it has, then the mean is taken.
+    """
+
+    def per_example(
+        self, thoughts: Thoughts, targets: Int[Tensor, "batch *labels"]
+    ) -> Float[Tensor, " batch"]:
+        """The negative log probability for each label, in nats."""
+        logits = thoughts.logits
+        if logits.dim() != 3 or targets.dim() != 2:
+            raise ConfigError(
+                "loss=sort: it is for sequences of labels, targets of (batch, labels); "
+                f"these have {targets.dim()} axis(es); choose loss=two_tick"
+            )
+        batch, ticks, classes = logits.shape
+        labels = targets.shape[1]
+        if ticks < labels:
+            raise ConfigError(f"model.ticks={ticks}: want {labels} or more to say {labels} labels")
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        losses = F.ctc_loss(
+            logits.log_softmax(2).transpose(0, 1),
+            targets,
+            torch.full((batch,), ticks),
+            torch.full((batch,), labels),
+            blank=classes - 1,
+            reduction="none",
+        )
+        return losses / labels
+
+    def forward(
+        self, thoughts: Thoughts, targets: Int[Tensor, "batch *labels"]
+    ) -> Float[Tensor, ""]:
+        return self.per_example(thoughts, targets).mean()

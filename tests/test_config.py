@@ -20,6 +20,7 @@ from ctm.models.config import (
     NeuronModels,
     NoEncoderConfig,
     ParityEncoderConfig,
+    QuestionEncoderConfig,
     ResNetEncoderConfig,
     ShallowWideEncoderConfig,
     VectorEncoderConfig,
@@ -32,6 +33,7 @@ EXAMPLES: dict[str, tuple[EncoderConfig, dict[str, Any]]] = {
     "none": (NoEncoderConfig(), {"reading": ReadingKind.direct, "sync_action": 0}),
     "conv": (ConvEncoderConfig(widths=[3, 5, 7]), {"neuron_models": NeuronModels.none}),
     "shallow_wide": (ShallowWideEncoderConfig(), {"nlm_layernorm": True}),
+    "questions": (QuestionEncoderConfig(), {"reading": ReadingKind.scheduled}),
     "resnet": (
         ResNetEncoderConfig(depth=34, stages=3, positions=Positions.fourier),
         {"pairing": Pairing.random, "self_pairs": 2},
@@ -63,6 +65,7 @@ def test_settings_survive_a_file(kind: str) -> None:
     read = from_plain(MODELS, json.loads(json.dumps(plain)), "model")
     assert read == config
     assert type(read.encoder) is type(encoder)
+    assert isinstance(read, CTMConfig)
     assert type(read.pairing) is Pairing
     assert type(read.encoder.positions) is Positions
     assert to_plain(read) == plain

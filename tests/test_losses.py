@@ -1,5 +1,6 @@
 """Losses against the textbook's loops, and which ticks they teach."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ctm.errors import ConfigError
 from ctm.interface import Thoughts
-from ctm.losses import MazeLoss, TwoTickLoss, cross_entropy
+from ctm.losses import MazeLoss, SortLoss, TwoTickLoss, cross_entropy
 from tests import textbook
 from tests.build import generator
 
@@ -178,3 +179,79 @@ def test_a_setting_out_of_range_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         make(**settings_)
+
+
+# -- sequences of labels ---------------------------------------------------------------------------
+
+
+def spoken(labels: tuple[int, ...], blank: int) -> list[int]:
+    """What is left of a label a tick when repeats and then blanks are dropped."""
+    kept = [label for tick, label in enumerate(labels) if tick == 0 or label != labels[tick - 1]]
+    return [label for label in kept if label != blank]
+
+
+def probability_of_saying(logits: Tensor, target: list[int]) -> Tensor:
+    """The sum over every way to label the ticks that says the target."""
+    ticks, classes = logits.shape
+    probabilities = logits.softmax(-1)
+    total = logits.new_zeros(())
+    for labels in product(range(classes), repeat=ticks):
+        if spoken(labels, blank=classes - 1) == target:
+            total = total + probabilities[torch.arange(ticks), list(labels)].prod()
+    return total
+
+
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(
+    batch=st.integers(1, 3),
+    length=st.integers(1, 3),
+    spare=st.integers(0, 2),
+    seed=st.integers(0, 1000),
+)
+def test_the_sort_loss_sums_over_all_ways_to_say_the_target(
+    batch: int, length: int, spare: int, seed: int
+) -> None:
+    logits, _ = problem((batch, length + spare, length + 1), seed)
+    targets = torch.rand(batch, length, generator=generator(seed)).argsort(1)
+    pairs = zip(logits, targets.tolist(), strict=True)
+    theirs = [-probability_of_saying(ticks, target).log() / length for ticks, target in pairs]
+    loss, thoughts = SortLoss(), Thoughts.of(logits)
+    each = loss.per_example(thoughts, targets)
+    torch.testing.assert_close(each.double(), torch.stack(theirs), rtol=1e-5, atol=1e-6)
+    assert_equal_with_gradient(loss(thoughts, targets), torch.stack(theirs).mean(), logits)
+
+
+def test_saying_the_same_label_twice_takes_a_blank_between() -> None:
+    logits, _ = problem((1, 4, 3), seed=5)
+    targets = torch.tensor([[1, 1]])
+    expected = -probability_of_saying(logits[0], [1, 1]).log() / 2
+    assert_equal_with_gradient(SortLoss()(Thoughts.of(logits), targets), expected, logits)
+
+
+def test_sure_and_right_labels_have_no_sort_loss() -> None:
+    labels = torch.tensor([[3, 0, 0, 3, 2, 1]])
+    logits = 100 * torch.eye(4)[labels]
+    torch.testing.assert_close(
+        SortLoss()(Thoughts.of(logits), torch.tensor([[0, 2, 1]])), torch.tensor(0.0)
+    )
+
+
+def test_the_sort_loss_of_half_precision_is_float32() -> None:
+    logits, _ = problem((2, 5, 4))
+    targets = torch.tensor([[0, 1, 2], [2, 0, 1]])
+    loss = SortLoss()(Thoughts.of(logits.bfloat16()), targets)
+    assert loss.dtype == torch.float32
+
+
+def test_fewer_ticks_than_labels_are_refused() -> None:
+    logits, _ = problem((2, 3, 5))
+    targets = torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0]])
+    with pytest.raises(ConfigError, match=r"model\.ticks=3: want 4 or more to say 4 labels"):
+        SortLoss()(Thoughts.of(logits), targets)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3, 4, 5)])
+def test_the_sort_loss_is_refused_where_answers_are_no_sequence(shape: tuple[int, ...]) -> None:
+    logits, targets = problem(shape)
+    with pytest.raises(ConfigError, match="loss=sort: it is for sequences of labels"):
+        SortLoss()(Thoughts.of(logits), targets)

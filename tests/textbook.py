@@ -91,7 +91,12 @@ def softmax(x: Tensor) -> Tensor:
 
 
 def synchronisation(weights: Weights, name: str, past: list[Tensor]) -> Tensor:
-    """S = sum_k e^-r(t-k) z_i(k) z_j(k) / sqrt(sum_k e^-r(t-k)) over all of the past."""
+    """S = sum_k e^-r(t-k) z_i(k) z_j(k) / sqrt(sum_k e^-r(t-k)) over all of the past.
+
+    Without pairs it is the newest z.
+    """
+    if f"{name}.decay" not in weights:
+        return past[-1]
     left, right, r = (weights[f"{name}.{part}"] for part in ("left", "right", "decay"))
     top, bottom = torch.zeros_like(r), torch.zeros_like(r)
     for age, z in enumerate(reversed(past)):

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ctm.config import one_line
 from ctm.errors import ConfigError, UserError, listed
-from ctm.models.config import ENCODERS, MODELS, CTMConfig, check_kind
+from ctm.models.config import ENCODERS, MODELS, ModelConfig, check_kind
 from ctm.tasks import TASKS, Task
 from ctm.training.settings import TrainerConfig
 
@@ -35,7 +35,7 @@ class Experiment:
     seed: int
     run_dir: Path
     describe: bool
-    model: CTMConfig
+    model: ModelConfig
     task: Task
     trainer: TrainerConfig
     loss: DictConfig

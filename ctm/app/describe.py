@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ctm.app.compose import Experiment
 from ctm.interface import TaskSpec
 from ctm.models.build import build_model
+from ctm.models.feedforward import FeedForward
 
 
 def describe(experiment: Experiment, console: Console) -> None:
@@ -53,7 +54,7 @@ def count(module: nn.Module) -> int:
 
 
 def flops(model: nn.Module, spec: TaskSpec) -> tuple[int, int]:
-    """Operations of one example's forward pass, and of one more tick of it.
+    """Operations of one example's forward pass, and of one more tick of it if there can be one.
 
     Counted by torch in matrix products, convolutions and attention; elementwise work is left out.
     """
@@ -65,7 +66,8 @@ def flops(model: nn.Module, spec: TaskSpec) -> tuple[int, int]:
             model.eval()(inputs, ticks=ticks)
         return counter.get_total_flops() // 2
 
-    return of(None), of(2) - of(1)
+    whole = of(None)
+    return whole, whole if isinstance(model, FeedForward) else of(2) - of(1)
 
 
 def si(number: float) -> str:

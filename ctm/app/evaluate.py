@@ -32,8 +32,8 @@ def evaluate(arguments: EvaluateArguments) -> None:
     model, task, _ = open_trained(Path(arguments.run), arguments.device)
     metrics = measure(
         model,
+        task,
         task.test(),
-        task.spec,
         batch_size=int(arguments.batch_size),
         device=arguments.device,
     )

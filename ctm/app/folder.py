@@ -16,8 +16,8 @@ SETTINGS, LOCK = "config.yaml", ".lock"
 PARTIAL = ".partial"  # end of a name while its file is written
 # settings that change where and how fast a run is computed or watched, not what it computes
 FREE = ("describe", "run_dir", "tracker", "trainer.accelerator", "trainer.workers",
-        "trainer.keep_every", "model.engine", "model.checkpoint_neurons",
-        "model.checkpoint_ticks")  # fmt: skip
+        "trainer.keep_every", "task.folder", "task.download", "model.engine",
+        "model.checkpoint_neurons", "model.checkpoint_ticks")  # fmt: skip
 
 
 @contextmanager

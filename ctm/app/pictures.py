@@ -8,20 +8,21 @@ import torch
 from ctm.analysis.animation import thinking_gif, thinking_strip
 from ctm.analysis.figures import neurons_figure, ticks_figure
 from ctm.analysis.scene import Scene
-from ctm.interface import Thoughts
+from ctm.interface import Inputs, Thoughts, each
 from ctm.layers.encoders import TokenEncoder
-from ctm.models.machine import ContinuousThoughtMachine
+from ctm.layers.questions import QuestionEncoder
+from ctm.models.build import Model
 from ctm.tasks import Task
-from ctm.tasks.task import FixedExamples
+from ctm.tasks.task import FiniteExamples
 
 FIGURES = "figures"
 SHOWN = 64  # test examples among which the one to show is chosen
 
 
 def draw(
-    model: ContinuousThoughtMachine,
+    model: Model,
     task: Task,
-    test: FixedExamples,
+    test: FiniteExamples,
     metrics: dict[str, Any],
     folder: Path,
 ) -> None:
@@ -31,9 +32,12 @@ def draw(
     batch = next(test.batches(SHOWN))
     device = next(model.parameters()).device
     with torch.inference_mode():
-        thoughts = model(batch.inputs.to(device), record=True)
+        thoughts = model(each(batch.inputs, lambda values: values.to(device)), record=True)
+    if task.target_shape != task.spec.output_shape[:-1]:
+        return  # the ticks answer together: there is no tick that is right or wrong to be shown
     example = most_instructive(thoughts, batch.targets)
-    shown = scene(model, task, thoughts, example, batch.inputs[example], batch.targets[example])
+    inputs = each(batch.inputs, lambda values: values[example])
+    shown = scene(model, task, thoughts, example, inputs, batch.targets[example])
     neurons_figure(
         shown.post_activations,
         figures / "neurons.png",
@@ -44,17 +48,19 @@ def draw(
 
 
 def scene(
-    model: ContinuousThoughtMachine,
+    model: Model,
     task: Task,
     thoughts: Thoughts,
     example: int,
-    inputs: torch.Tensor,
+    inputs: Inputs,
     targets: torch.Tensor,
 ) -> Scene:
     """One example as a person sees it."""
-    grid = task.spec.input_shape[-2:]
-    if isinstance(model.encoder, TokenEncoder):  # without tokens there is no attention to place
-        grid = model.encoder.grid(*grid)
+    first = inputs if isinstance(inputs, torch.Tensor) else inputs[0]
+    grid = tuple(first.shape[-2:])
+    encoder = getattr(model, "encoder", None)  # without tokens there is no attention to place
+    if isinstance(encoder, TokenEncoder | QuestionEncoder):
+        grid = encoder.grid(*grid)
     return Scene.of(
         thoughts,
         example,

@@ -14,6 +14,7 @@ from ctm.app.provenance import provenance
 from ctm.config import to_plain
 from ctm.errors import CheckpointError
 from ctm.interface import Readout
+from ctm.metrics.evaluation import by
 from ctm.models.pretrained import CHECKPOINTS, LAST, open_pretrained
 from ctm.training.checkpoint import load_training
 from ctm.training.evaluation import evaluate
@@ -32,8 +33,8 @@ def write_result(experiment: Experiment, fabric: Fabric, console: Console) -> No
     test = task.test()
     metrics = evaluate(
         model,
+        task,
         test,
-        task.spec,
         batch_size=experiment.trainer.evaluation_batch_size,
         device=fabric.device,
     )
@@ -58,7 +59,7 @@ def write_result(experiment: Experiment, fabric: Fabric, console: Console) -> No
 
 def show_result(result: dict[str, Any], folder: Path, console: Console) -> None:
     """A finished run at a glance."""
-    test = result["test"]
+    test, readout = result["test"], Readout(result["readout"])
     per_tick = "  ".join(f"{tick}: {value:.2%}" for tick, value in
                          enumerate(test["per_tick"]["accuracy"], 1))  # fmt: skip
     lines = [
@@ -67,14 +68,23 @@ def show_result(result: dict[str, Any], folder: Path, console: Console) -> None:
         f"test accuracy after each tick  {per_tick}",
         *(
             f"test accuracy, {name.replace('_', ' ')}  "
-            + "  ".join(f"{readout}: {test[key][readout]:.2%}" for readout in Readout)
+            + "  ".join(f"{way}: {value:.2%}" for way, value in test[key].items())
             for key, name in (("accuracy", "all answers"), ("accuracy_whole", "whole sequences"))
             if key in test
         ),
-        f"test accuracy  {test['accuracy'][result['readout']]:.2%} by the readout "
-        f"{result['readout']}; the most certain tick is on average {test['mean_tick']:.1f}; "
-        f"calibration error {test['calibration_error'][result['readout']]:.3f}; "
-        f"{test['examples']} examples",
+        f"test accuracy  {by(readout, test['accuracy']):.2%}"
+        + (f" by the readout {readout}" if readout in test["accuracy"] else "")
+        + (
+            f"; the most certain tick is on average {test['mean_tick']:.1f}"
+            if "mean_tick" in test
+            else ""
+        )
+        + (
+            f"; calibration error {by(readout, test['calibration_error']):.3f}"
+            if "calibration_error" in test
+            else ""
+        )
+        + f"; {test['examples']} examples",
         f"pictures  {folder / FIGURES}   numbers  {folder / RESULT}",
     ]
     console.print("\n".join(lines))

@@ -36,6 +36,6 @@ def think(arguments: ThinkArguments) -> None:
     console = plain_console()
     console.print(table)
     console.print(
-        f"answer {task.answer(thoughts.at(readout)[0])} by the readout {readout}; most certain at "
+        f"answer {task.conclusion(thoughts, inputs, readout)}; most certain at "
         f"tick {chosen + 1}: {thoughts.certainty[0, chosen]:.3f}"
     )

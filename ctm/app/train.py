@@ -17,8 +17,7 @@ from ctm.app.describe import count, describe
 from ctm.app.folder import claimed
 from ctm.app.result import RESULT, read_result, show_result, write_result
 from ctm.errors import ConfigError
-from ctm.models.build import build_model, set_computation
-from ctm.models.machine import ContinuousThoughtMachine
+from ctm.models.build import Model, build_model, set_computation
 from ctm.models.pretrained import CHECKPOINTS, description, open_pretrained
 from ctm.training.checkpoint import CheckpointStore, load_training
 from ctm.training.clipping import Clipper
@@ -66,7 +65,7 @@ def rehearse(experiment: Experiment) -> None:
     steps = experiment.trainer.steps
     instantiate(experiment.schedule, "schedule", optimizer=optimizer, steps=steps)
     loss = instantiate(experiment.loss, "loss")
-    targets = torch.zeros(2, *spec.output_shape[:-1], dtype=torch.long, device="meta")
+    targets = torch.zeros(2, *experiment.task.target_shape, dtype=torch.long, device="meta")
     loss(model(spec.blank_inputs(2, "meta")), targets)
 
 
@@ -124,8 +123,8 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
             evaluate=partial(
                 evaluate,
                 trainee.model,
+                experiment.task,
                 experiment.task.validation(),
-                spec,
                 batch_size=settings.evaluation_batch_size,
                 device=fabric.device,
             ),
@@ -145,7 +144,7 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
     return stopped
 
 
-def prepare(experiment: Experiment, fabric: Fabric, model: ContinuousThoughtMachine) -> Trainee:
+def prepare(experiment: Experiment, fabric: Fabric, model: Model) -> Trainee:
     """The model on its device, with all that changes it."""
     settings = experiment.trainer
     model.train()

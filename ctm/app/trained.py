@@ -8,13 +8,13 @@ import torch
 from ctm.config import from_plain
 from ctm.errors import CheckpointError
 from ctm.interface import Readout
-from ctm.models.machine import ContinuousThoughtMachine
+from ctm.models.build import Model
 from ctm.models.pretrained import open_pretrained
 from ctm.tasks import TASKS, Task
 
 
 class Trained(NamedTuple):
-    model: ContinuousThoughtMachine
+    model: Model
     task: Task
     readout: Readout  # by which the model answers unless asked otherwise
 

@@ -96,3 +96,25 @@ class ShallowWide(Backbone):
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch d_feature rows columns"]:
         return self.layers(image)
+
+
+class PooledConv(Backbone):
+    """Twice 3x3 convolution, BatchNorm, ReLU and 2x2 max-pooling (digits of Q&A)."""
+
+    def __init__(self, *, channels: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.layers = nn.Sequential(*_pooled_block(channels, width), *_pooled_block(width, width))
+
+    def grid(self, *sizes: int) -> tuple[int, ...]:
+        return tuple(size // 4 for size in sizes)
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch d_feature rows columns"]:
+        return self.layers(image)
+
+
+def _pooled_block(d_in: int, d_out: int) -> list[nn.Module]:
+    conv = nn.Conv2d(d_in, d_out, 3, padding=1)
+    return [conv, nn.BatchNorm2d(d_out), nn.ReLU(), nn.MaxPool2d(2)]

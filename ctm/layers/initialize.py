@@ -22,6 +22,10 @@ def initialize(model: nn.Module, generator: torch.Generator | None = None) -> No
             own(generator)
         elif isinstance(module, nn.Linear | nn.Conv2d):
             _uniform_by_fan_in(module, generator)
+        elif isinstance(module, nn.LSTM):
+            for weight in module.parameters():
+                bound = module.hidden_size**-0.5
+                nn.init.uniform_(weight, -bound, bound, generator=generator)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, generator=generator)
         elif isinstance(module, nn.LayerNorm | _BatchNorm):

@@ -4,9 +4,10 @@ A *reader* is a module: it sees the encoded data once a forward pass and returns
 maps what the machine asks at a tick (its action synchronisation) to what it gets (o).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -20,12 +21,21 @@ from ctm.errors import ConfigError
 class ReadingKind(StrEnum):
     attention = "attention"  # the machine asks, attention over the data's tokens answers
     direct = "direct"  # the same vector at every tick, whatever the machine asks
+    scheduled = "scheduled"  # one thing after the other: some are attended to, some read directly
 
 
 Reading = Callable[[Float[Tensor, "batch pairs"]], Float[Tensor, "batch d_input"]]
 
 
-class AttentionReader(nn.Module):
+class Reader(nn.Module):
+    """Data to the reading of every tick."""
+
+    def schedule(self, data: Any, ticks: int) -> list[Reading]:
+        """The same reading at each of `ticks` ticks, unless the data come one after the other."""
+        return [self(data)] * ticks
+
+
+class AttentionReader(Reader):
     """o = MultiHead(W_q S_action, K, V): cross-attention with one query, the synchronisation.
 
     K and V come from the data alone: they are projected once a pass, not once a tick. Paper,
@@ -70,7 +80,7 @@ class AttentionReader(nn.Module):
         return rearrange(asked, "b (h d) -> b h 1 d", h=self.heads)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attention:
     """The reading of an `AttentionReader`: the data's keys and values, ready to be asked."""
 
@@ -95,14 +105,14 @@ class Attention:
         return scores.softmax(-1)
 
 
-class DirectReader(nn.Module):
+class DirectReader(Reader):
     """o = x: the encoded vector itself at every tick (sorting, control)."""
 
     def forward(self, data: Float[Tensor, "batch d_input"]) -> "Direct":
         return Direct(data)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Direct:
     """The reading of a `DirectReader`."""
 
@@ -110,3 +120,27 @@ class Direct:
 
     def __call__(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch d_input"]:
         return self.data
+
+
+class Shown(NamedTuple):
+    """One of several things to read one after the other, and for how many ticks."""
+
+    data: Float[Tensor, "batch tokens d_input"] | Float[Tensor, "batch d_input"]
+    ticks: int
+
+
+class ScheduledReader(AttentionReader):
+    """What is shown in tokens is attended to, a single vector is read as it is; then silence.
+
+    While the model answers there is nothing to read: o = 0. Paper, section 5 (Q&A MNIST).
+    """
+
+    def schedule(self, data: Sequence[Shown], ticks: int) -> list[Reading]:
+        """Everything that is shown, then `ticks` ticks to answer in."""
+        readings: list[Reading] = []
+        for shown in data:
+            reading = self(shown.data) if shown.data.dim() == 3 else Direct(shown.data)
+            readings += [reading] * shown.ticks
+        first = data[0].data
+        silence = Direct(self.out.bias.new_zeros(len(first), self.out.out_features))
+        return readings + [silence] * ticks

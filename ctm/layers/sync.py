@@ -18,6 +18,7 @@ class Pairing(StrEnum):
     dense = "dense"  # every pair i <= j among the first (output) or last (action) neurons
     semi_dense = "semi_dense"  # upper triangle of two random sets' product
     random = "random"  # pairs drawn at random, the first few a neuron with itself
+    none = "none"  # no pairs: post-activations in the place of synchronisation (an ablation)
 
 
 class Sums(NamedTuple):
@@ -76,6 +77,8 @@ def draw_pairs(
             left, right = torch.randint(neurons, (2, sync), generator=generator)
             right[:self_pairs] = left[:self_pairs]
             return Pairs(left, right)
+        case Pairing.none:
+            raise ConfigError("pairing=none: it has no pairs; see Activations")
 
 
 class Synchronisation(nn.Module):
@@ -171,3 +174,27 @@ class Synchronisation(nn.Module):
         """
         stored = self.decay.to(torch.promote_types(self.decay.dtype, torch.float32))
         return stored + (stored.clamp(0, DECAY_MAX) - stored).detach()
+
+
+class Activations(nn.Module):
+    """S = z: the newest post-activations, where synchronisation would be (the paper's ablation).
+
+    Args:
+        neurons: all of them take part.
+    """
+
+    def __init__(self, *, neurons: int) -> None:
+        super().__init__()
+        self.neurons = self.pairs = neurons
+
+    def clamp_decay(self) -> None:
+        """Nothing fades."""
+
+    def start(self, z: Float[Tensor, "batch neurons"]) -> Sums:
+        return Sums(z, z.new_ones(self.pairs))
+
+    def update(self, sums: Sums, z: Float[Tensor, "batch neurons"]) -> Sums:
+        return Sums(z, sums.beta)
+
+    def forward(self, sums: Sums) -> Float[Tensor, "batch neurons"]:
+        return sums.alpha

@@ -1,20 +1,30 @@
 """From a description to a model: the one place where configs become modules."""
 
-from typing import TypeVar
+import math
+from typing import TypeVar, overload
 
 import torch
 from torch import nn
 
 from ctm.errors import ConfigError
-from ctm.interface import TaskSpec
-from ctm.layers.backbones import NumberEmbedding, ShallowWide, SignEmbedding, SmallConv
+from ctm.interface import InputKind, TaskSpec
+from ctm.layers.backbones import (
+    Backbone,
+    NumberEmbedding,
+    PooledConv,
+    ShallowWide,
+    SignEmbedding,
+    SmallConv,
+)
 from ctm.layers.encoders import RawEncoder, TokenEncoder, check_positions
 from ctm.layers.initialize import initialize
 from ctm.layers.neurons import NeuronLevelModels, NoNeuronModels
-from ctm.layers.reading import AttentionReader, DirectReader, ReadingKind
+from ctm.layers.positions import Positions
+from ctm.layers.questions import QuestionEncoder
+from ctm.layers.reading import AttentionReader, DirectReader, ReadingKind, ScheduledReader
 from ctm.layers.resnet import ResNet
 from ctm.layers.synapses import synapse
-from ctm.layers.sync import Pairing, Synchronisation
+from ctm.layers.sync import Activations, Pairing, Synchronisation
 from ctm.models import fast
 from ctm.models.config import (
     ENCODERS,
@@ -22,26 +32,43 @@ from ctm.models.config import (
     CTMConfig,
     EncoderConfig,
     Engine,
+    FeedForwardConfig,
+    LSTMConfig,
+    ModelConfig,
     NeuronModels,
     NoEncoderConfig,
     ParityEncoderConfig,
+    QuestionEncoderConfig,
     ResNetEncoderConfig,
     ShallowWideEncoderConfig,
+    TickingConfig,
     VectorEncoderConfig,
 )
+from ctm.models.feedforward import FeedForward, Head
+from ctm.models.lstm import LSTM
 from ctm.models.machine import ContinuousThoughtMachine
 from ctm.models.stretches import Stretches
+from ctm.models.ticking import Parts, TickingModel
 
-Model = TypeVar("Model", bound=nn.Module)
+Model = TickingModel | FeedForward
+M = TypeVar("M", bound=nn.Module)
 
 
+@overload
 def build_model(
-    config: CTMConfig,
+    config: CTMConfig, spec: TaskSpec, *, seed: int = 0, device: torch.device | str = "cpu"
+) -> ContinuousThoughtMachine: ...
+@overload
+def build_model(
+    config: ModelConfig, spec: TaskSpec, *, seed: int = 0, device: torch.device | str = "cpu"
+) -> Model: ...
+def build_model(
+    config: ModelConfig,
     spec: TaskSpec,
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
-) -> ContinuousThoughtMachine:
+) -> Model:
     """A model with fresh weights.
 
     The weights depend on `seed` alone and the global random state is left as it was. On the meta
@@ -51,18 +78,33 @@ def build_model(
         ConfigError: the settings don't fit each other or the task.
     """
     with torch.device("meta"):
-        model = build_ctm(config, spec)
+        model = assembled(config, spec)
     model = materialise(model, seed=seed, device=device)
     set_computation(model, config)
     return model
 
 
-def set_computation(model: ContinuousThoughtMachine, config: CTMConfig) -> None:
-    """How a machine is computed from now on: what changes its time and memory, not its numbers."""
-    set_engine(model, config.engine)
-    model.stretches = Stretches(config.checkpoint_ticks)
-    if isinstance(model.neuron_models, NeuronLevelModels):
-        model.neuron_models.recompute = config.checkpoint_neurons
+def assembled(config: ModelConfig, spec: TaskSpec) -> Model:
+    """A model's parts, put together; weights are whatever memory holds."""
+    match config:
+        case CTMConfig():
+            return build_ctm(config, spec)
+        case LSTMConfig():
+            return build_lstm(config, spec)
+        case FeedForwardConfig():
+            return build_feedforward(config, spec)
+        case _:
+            raise ConfigError(f"model.kind={config.kind}: no such model")
+
+
+def set_computation(model: Model, config: ModelConfig) -> None:
+    """How a model is computed from now on: what changes its time and memory, not its numbers."""
+    if isinstance(model, TickingModel) and isinstance(config, TickingConfig):
+        model.stretches = Stretches(config.checkpoint_ticks)
+    if isinstance(model, ContinuousThoughtMachine) and isinstance(config, CTMConfig):
+        set_engine(model, config.engine)
+        if isinstance(model.neuron_models, NeuronLevelModels):
+            model.neuron_models.recompute = config.checkpoint_neurons
 
 
 def set_engine(model: ContinuousThoughtMachine, engine: Engine | str) -> None:
@@ -70,12 +112,12 @@ def set_engine(model: ContinuousThoughtMachine, engine: Engine | str) -> None:
     if engine not in list(Engine):
         raise ConfigError(f"engine={engine}: choose one of {', '.join(Engine)}")
     engine = Engine(engine)
-    model.__dict__.pop("tick", None)  # a compiled one
+    vars(model).pop("tick", None)  # a compiled one
     model.engine = None
     if any(weight.is_meta for weight in model.parameters()):
         return  # without numbers there is nothing to hurry
-    if engine is Engine.fast:
-        model.engine = fast.think
+    if engine is Engine.fast and isinstance(model.sync_out, Synchronisation):
+        model.engine = fast.think  # an ablation without synchronisation is computed as it reads
     elif engine is Engine.compiled:
         # a graph each for the first tick and the others, training and evaluation, and the last,
         # smaller batch of evaluation: as many as torch would take for a mistake
@@ -83,7 +125,7 @@ def set_engine(model: ContinuousThoughtMachine, engine: Engine | str) -> None:
         model.tick = torch.compile(model.tick, fullgraph=True)
 
 
-def materialise(model: Model, *, seed: int, device: torch.device | str) -> Model:
+def materialise(model: M, *, seed: int, device: torch.device | str) -> M:
     """Gives a model made on the meta device its memory and its first weights."""
     if torch.device(device).type == "meta":
         return model
@@ -94,43 +136,7 @@ def materialise(model: Model, *, seed: int, device: torch.device | str) -> Model
 
 
 def build_ctm(config: CTMConfig, spec: TaskSpec) -> ContinuousThoughtMachine:
-    """The parts of a CTM, put together; weights are whatever memory holds."""
-    encoder = build_encoder(config.encoder, spec, config.d_input)
-    dropout_nlm = config.dropout if config.dropout_nlm is None else config.dropout_nlm
-    sync_out = Synchronisation(
-        neurons=config.neurons,
-        sync=config.sync_out,
-        pairing=config.pairing,
-        self_pairs=config.self_pairs,
-    )
-    if config.reading is ReadingKind.attention:
-        if not isinstance(encoder, TokenEncoder):
-            raise ConfigError(
-                f"model.reading=attention: model/encoder={config.encoder.kind} gives no tokens; "
-                "choose another encoder or model.reading=direct"
-            )
-        sync_action = Synchronisation(
-            neurons=config.neurons,
-            sync=config.sync_action,
-            pairing=config.pairing,
-            self_pairs=config.self_pairs,
-            from_end=True,
-        )
-        reader = AttentionReader(
-            pairs=sync_action.pairs,
-            d_input=config.d_input,
-            heads=config.heads,
-            dropout=config.dropout,
-        )
-    else:
-        if isinstance(encoder, TokenEncoder):
-            raise ConfigError(
-                f"model.reading=direct: model/encoder={config.encoder.kind} gives many tokens, not "
-                "one vector; choose model/encoder=none or model.reading=attention"
-            )
-        # nothing is asked: a synchronisation of no pairs
-        sync_action = Synchronisation(neurons=config.neurons, sync=0, pairing=Pairing.random)
-        reader = DirectReader()
+    sync_action, sync_out = build_syncs(config, config.neurons)
     if config.neuron_models is NeuronModels.none:
         neuron_models = NoNeuronModels()
     else:
@@ -138,15 +144,12 @@ def build_ctm(config: CTMConfig, spec: TaskSpec) -> ContinuousThoughtMachine:
             neurons=config.neurons,
             memory_length=config.memory_length,
             hidden=config.nlm_hidden,
-            dropout=dropout_nlm,
+            dropout=config.dropout if config.dropout_nlm is None else config.dropout_nlm,
             layernorm=config.nlm_layernorm,
         )
     return ContinuousThoughtMachine(
-        ticks=config.ticks,
         neurons=config.neurons,
         memory_length=config.memory_length,
-        encoder=encoder,
-        reader=reader,
         synapse=synapse(
             d_in=config.d_input + config.neurons,
             neurons=config.neurons,
@@ -156,8 +159,118 @@ def build_ctm(config: CTMConfig, spec: TaskSpec) -> ContinuousThoughtMachine:
         neuron_models=neuron_models,
         sync_action=sync_action,
         sync_out=sync_out,
+        **ticking_parts(config, spec, sync_action.pairs),
+    )
+
+
+def build_lstm(config: LSTMConfig, spec: TaskSpec) -> LSTM:
+    sync_action, sync_out = build_syncs(config, config.width)
+    return LSTM(
+        width=config.width,
+        layers=config.layers,
+        d_input=config.d_input,
+        reads_hidden=config.reads_hidden,
+        starts=config.starts,
+        sync_action=sync_action,
+        sync_out=sync_out,
+        **ticking_parts(config, spec, sync_action.pairs),
+    )
+
+
+def build_feedforward(config: FeedForwardConfig, spec: TaskSpec) -> FeedForward:
+    refuse_other_inputs(config.encoder, spec)
+    if spec.input_kind is not InputKind.image:
+        raise ConfigError(
+            f"model=feedforward: it pools or flattens an image's features; this task's inputs are "
+            f"of kind {spec.input_kind}"
+        )
+    if config.encoder.positions is not Positions.none:
+        raise ConfigError(
+            f"model.encoder.positions={config.encoder.positions}: model=feedforward has no tokens "
+            "to add them to; want none"
+        )
+    backbone = build_backbone(config.encoder, spec, width=0)
+    places = 1
+    if config.head is Head.flat:
+        places = math.prod(backbone.grid(*spec.input_shape[1:]))
+        if not places:
+            raise ConfigError("model.head=flat: the task's images have no fixed size; want pooled")
+    return FeedForward(
+        backbone=backbone,
+        features=backbone.width * places,
+        hidden=config.hidden,
+        head=config.head,
+        dropout=config.dropout,
         output_shape=spec.output_shape,
     )
+
+
+# -- parts that models share -----------------------------------------------------------------------
+
+
+def build_syncs(
+    config: TickingConfig, neurons: int
+) -> tuple[Synchronisation | Activations, Synchronisation | Activations]:
+    """What asks and what answers."""
+    if config.pairing is Pairing.none:
+        asks = config.reading is not ReadingKind.direct
+        return Activations(neurons=neurons if asks else 0), Activations(neurons=neurons)
+
+    def drawn(sync: int, *, from_end: bool) -> Synchronisation:
+        return Synchronisation(
+            neurons=neurons,
+            sync=sync,
+            pairing=config.pairing,
+            self_pairs=config.self_pairs,
+            from_end=from_end,
+        )
+
+    if config.reading is ReadingKind.direct:
+        # nothing is asked: a synchronisation of no pairs
+        asks = Synchronisation(neurons=neurons, sync=0, pairing=Pairing.random)
+    else:
+        asks = drawn(config.sync_action, from_end=True)
+    return asks, drawn(config.sync_out, from_end=False)
+
+
+def ticking_parts(config: TickingConfig, spec: TaskSpec, asking: int) -> Parts:
+    """The parts of every model that thinks in ticks.
+
+    Args:
+        asking: numbers that ask the data at a tick.
+    """
+    encoder = build_encoder(config.encoder, spec, config.d_input)
+    fitting = {
+        ReadingKind.attention: TokenEncoder,
+        ReadingKind.direct: RawEncoder,
+        ReadingKind.scheduled: QuestionEncoder,
+    }
+    if not isinstance(encoder, fitting[config.reading]):
+        (instead,) = (kind for kind, other in fitting.items() if isinstance(encoder, other))
+        raise ConfigError(
+            f"model.reading={config.reading}: model/encoder={config.encoder.kind} gives "
+            f"{GIVES[instead]}; choose {FITTING[config.reading]} or model.reading={instead}"
+        )
+    if config.reading is ReadingKind.direct:
+        reader = DirectReader()
+    else:
+        scheduled = config.reading is ReadingKind.scheduled
+        reader = (ScheduledReader if scheduled else AttentionReader)(
+            pairs=asking, d_input=config.d_input, heads=config.heads, dropout=config.dropout
+        )
+    return Parts(ticks=config.ticks, encoder=encoder, reader=reader, output_shape=spec.output_shape)
+
+
+FITTING = {
+    ReadingKind.attention: "another encoder",
+    ReadingKind.direct: "model/encoder=none",
+    ReadingKind.scheduled: "model/encoder=questions",
+}
+GIVES = {
+    ReadingKind.attention: "many tokens, not one vector",
+    ReadingKind.direct: "no tokens",
+    ReadingKind.scheduled: "one thing after the other",
+}
 
 
 def build_encoder(config: EncoderConfig, spec: TaskSpec, d_input: int) -> nn.Module:
@@ -166,32 +279,55 @@ def build_encoder(config: EncoderConfig, spec: TaskSpec, d_input: int) -> nn.Mod
     Raises:
         ConfigError: this encoder can't read such inputs.
     """
+    refuse_other_inputs(config, spec)
+    if isinstance(config, NoEncoderConfig):
+        if spec.input_shape != (d_input,):
+            raise ConfigError(
+                f"model.d_input={d_input}: model/encoder=none hands on the task's "
+                f"{spec.input_shape[0]} numbers; want model.d_input={spec.input_shape[0]}"
+            )
+        return RawEncoder()
+    check_positions(config.positions, config.axes)
+    backbone = build_backbone(config, spec, width=d_input)
+    encoder = TokenEncoder(backbone=backbone, positions=config.positions, d_input=d_input)
+    if isinstance(config, QuestionEncoderConfig):
+        return QuestionEncoder(
+            images=encoder,
+            d_input=d_input,
+            image_ticks=spec.image_ticks,
+            code_ticks=spec.code_ticks,
+        )
+    return encoder
+
+
+def refuse_other_inputs(config: EncoderConfig, spec: TaskSpec) -> None:
     if spec.input_kind not in config.reads:
         fitting = [kind for kind, other in ENCODERS.items() if spec.input_kind in other.reads]
         raise ConfigError(
             f"model/encoder={config.kind}: it can't read inputs of kind {spec.input_kind}; "
             f"choose one of {', '.join(fitting)}"
         )
+
+
+def build_backbone(config: EncoderConfig, spec: TaskSpec, *, width: int) -> Backbone:
+    """Inputs to features.
+
+    Args:
+        width: of the features where the encoder leaves it open.
+    """
     channels = spec.input_shape[0]
     match config:
-        case NoEncoderConfig():
-            if spec.input_shape != (d_input,):
-                raise ConfigError(
-                    f"model.d_input={d_input}: model/encoder=none hands on the task's "
-                    f"{spec.input_shape[0]} numbers; want model.d_input={spec.input_shape[0]}"
-                )
-            return RawEncoder()
         case ParityEncoderConfig():
-            backbone = SignEmbedding(width=d_input)
+            return SignEmbedding(width=width)
         case VectorEncoderConfig():
-            backbone = NumberEmbedding(width=d_input)
+            return NumberEmbedding(width=width)
         case ConvEncoderConfig():
-            backbone = SmallConv(channels=channels, widths=config.widths)
+            return SmallConv(channels=channels, widths=config.widths)
         case ShallowWideEncoderConfig():
-            backbone = ShallowWide(channels=channels)
+            return ShallowWide(channels=channels)
         case ResNetEncoderConfig():
-            backbone = ResNet(channels=channels, depth=config.depth, stages=config.stages)
+            return ResNet(channels=channels, depth=config.depth, stages=config.stages)
+        case QuestionEncoderConfig():
+            return PooledConv(channels=channels, width=width)
         case _:
             raise ConfigError(f"model/encoder={config.kind}: no such encoder")
-    check_positions(config.positions, config.axes)
-    return TokenEncoder(backbone=backbone, positions=config.positions, d_input=d_input)

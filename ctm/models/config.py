@@ -13,6 +13,8 @@ from ctm.interface import InputKind, Readout
 from ctm.layers.positions import Positions
 from ctm.layers.reading import ReadingKind
 from ctm.layers.sync import Pairing
+from ctm.models.feedforward import Head
+from ctm.models.lstm import LSTMStart
 
 
 @dataclass
@@ -85,6 +87,15 @@ class ResNetEncoderConfig(EncoderConfig):
     stages: int = 2
 
 
+@dataclass
+class QuestionEncoderConfig(EncoderConfig):
+    """Images shown one by one, then the codes of a question; for model.reading=scheduled."""
+
+    reads: ClassVar[tuple[InputKind, ...]] = (InputKind.questions,)
+    axes: ClassVar[int] = 2
+    kind: str = "questions"
+
+
 ENCODERS: dict[str, type[EncoderConfig]] = {
     "parity": ParityEncoderConfig,
     "vector": VectorEncoderConfig,
@@ -92,6 +103,7 @@ ENCODERS: dict[str, type[EncoderConfig]] = {
     "conv": ConvEncoderConfig,
     "shallow_wide": ShallowWideEncoderConfig,
     "resnet": ResNetEncoderConfig,
+    "questions": QuestionEncoderConfig,
 }
 
 
@@ -109,60 +121,55 @@ class NeuronModels(StrEnum):
 
 
 @dataclass
-class CTMConfig:
-    """A Continuous Thought Machine; behind each setting the paper's letter, where it has one."""
+class ModelConfig:
+    """Settings that all models share."""
 
     parts: ClassVar[dict[str, Any]] = {"encoder": ENCODERS}
 
-    kind: str = "ctm"
+    kind: str = MISSING
+    dropout: float = 0.0
+    readout: Readout = Readout.certain  # what predicts, unless asked otherwise
+    encoder: EncoderConfig = MISSING
+
+    def __post_init__(self) -> None:
+        check_probabilities(self, "dropout")
+
+
+@dataclass
+class TickingConfig(ModelConfig):
+    """Settings of all models that think in ticks; behind each the paper's letter, if it has one."""
+
     ticks: int = 50  # T
-    neurons: int = 512  # D
-    memory_length: int = 25  # M
     d_input: int = 128
     reading: ReadingKind = ReadingKind.attention
     heads: int = 4  # of the attention
-    synapse_depth: int = 1  # 1: MLP; more: levels of the U-Net
-    neuron_models: NeuronModels = NeuronModels.private
-    nlm_hidden: int = 16  # 0: linear
-    nlm_layernorm: bool = False
     pairing: Pairing = Pairing.semi_dense
     sync_out: int = 32  # neurons, or pairs where pairing is random
     sync_action: int = 32
     self_pairs: int = 0  # of the random pairs
-    dropout: float = 0.0
-    dropout_nlm: float | None = None  # null: as dropout
-    readout: Readout = Readout.certain  # what predicts, unless asked otherwise
-    engine: Engine = Engine.fast
-    # recompute in the backward pass, to save memory:
-    checkpoint_neurons: bool = False  # neuron-level models: most of the memory, little of the time
     checkpoint_ticks: int | None = None  # recompute stretches of so many ticks; null: keep all
-    encoder: EncoderConfig = MISSING
 
     def __post_init__(self) -> None:
-        for name in ("ticks", "neurons", "memory_length", "d_input", "synapse_depth", "sync_out"):
-            wanted(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
-        for name in ("sync_action", "self_pairs", "nlm_hidden"):
-            wanted(getattr(self, name) >= 0, f"model.{name}", getattr(self, name), "0 or more")
+        super().__post_init__()
+        check_at_least(1, self, "ticks", "d_input", "sync_out")
+        check_at_least(0, self, "sync_action", "self_pairs")
         wanted(self.checkpoint_ticks is None or self.checkpoint_ticks >= 1,
                "model.checkpoint_ticks", self.checkpoint_ticks, "1 or more, or null")  # fmt: skip
-        for name in ("dropout", "dropout_nlm"):
-            value = getattr(self, name)
-            wanted(value is None or 0 <= value < 1, f"model.{name}", value, "0 <= p < 1")
-        self._check_reading()
-        self._check_pairing()
+        if self.reading is not ReadingKind.direct:
+            self._check_attention()
+        self._check_self_pairs()
 
-    def _check_reading(self) -> None:
-        if self.reading is ReadingKind.attention:
-            fits = self.heads >= 1 and self.d_input % self.heads == 0
-            wanted(fits, "model.heads", self.heads, f"a divisor of model.d_input={self.d_input}")
-            wanted(
-                self.sync_action >= 1,
-                "model.sync_action",
-                self.sync_action,
-                "1 or more: attention is queried by it (or set model.reading=direct)",
-            )
+    def _check_attention(self) -> None:
+        fits = self.heads >= 1 and self.d_input % self.heads == 0
+        wanted(fits, "model.heads", self.heads, f"a divisor of model.d_input={self.d_input}")
+        wanted(
+            self.sync_action >= 1 or self.pairing is Pairing.none,
+            "model.sync_action",
+            self.sync_action,
+            "1 or more: attention is queried by it (or set model.reading=direct)",
+        )
 
-    def _check_pairing(self) -> None:
+    def _check_self_pairs(self) -> None:
         if self.pairing is Pairing.random:
             fewer = min(self.sync_out, self.sync_action or self.sync_out)
             wanted(
@@ -178,17 +185,93 @@ class CTMConfig:
             self.self_pairs,
             f"0: model.pairing={self.pairing} has its own pairs (or set model.pairing=random)",
         )
-        if self.pairing is Pairing.dense:
-            for name in ("sync_out", "sync_action"):
-                wanted(
-                    getattr(self, name) <= self.neurons,
-                    f"model.{name}",
-                    getattr(self, name),
-                    f"at most model.neurons={self.neurons} with model.pairing=dense",
-                )
+
+    def check_dense(self, name: str, neurons: int) -> None:
+        """Dense pairing takes so many neurons of those that there are."""
+        for sync in ("sync_out", "sync_action"):
+            wanted(
+                self.pairing is not Pairing.dense or getattr(self, sync) <= neurons,
+                f"model.{sync}",
+                getattr(self, sync),
+                f"at most model.{name}={neurons} with model.pairing=dense",
+            )
 
 
-MODELS: dict[str, type[CTMConfig]] = {"ctm": CTMConfig}
+@dataclass
+class CTMConfig(TickingConfig):
+    """A Continuous Thought Machine."""
+
+    kind: str = "ctm"
+    neurons: int = 512  # D
+    memory_length: int = 25  # M
+    synapse_depth: int = 1  # 1: MLP; more: levels of the U-Net
+    neuron_models: NeuronModels = NeuronModels.private
+    nlm_hidden: int = 16  # 0: linear
+    nlm_layernorm: bool = False
+    dropout_nlm: float | None = None  # null: as dropout
+    engine: Engine = Engine.fast
+    # recompute neuron-level models in the backward pass: most of the memory, little of the time
+    checkpoint_neurons: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(1, self, "neurons", "memory_length", "synapse_depth")
+        check_at_least(0, self, "nlm_hidden")
+        check_probabilities(self, "dropout_nlm")
+        self.check_dense("neurons", self.neurons)
+
+
+@dataclass
+class LSTMConfig(TickingConfig):
+    """An LSTM that reads and answers as the machine does."""
+
+    kind: str = "lstm"
+    width: int = 512  # of the hidden state
+    layers: int = 1
+    reads_hidden: bool = False  # its input is concat(o, hidden state), not o alone
+    starts: LSTMStart = LSTMStart.own
+    pairing: Pairing = (
+        Pairing.none
+    )  # hidden states ask and answer; else how pairs of them are drawn
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(1, self, "width", "layers")
+        self.check_dense("width", self.width)
+
+
+@dataclass
+class FeedForwardConfig(ModelConfig):
+    """Features, two linear layers, one answer."""
+
+    kind: str = "feedforward"
+    hidden: int = 256
+    head: Head = Head.pooled
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(1, self, "hidden")
+        wanted(self.head is not Head.flat or self.hidden % 2 == 0,
+               "model.hidden", self.hidden, "even: model.head=flat halves it")  # fmt: skip
+
+
+MODELS: dict[str, type[ModelConfig]] = {
+    "ctm": CTMConfig,
+    "lstm": LSTMConfig,
+    "feedforward": FeedForwardConfig,
+}
+
+
+def check_at_least(least: int, config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        wanted(value >= least, f"model.{name}", value, f"{least} or more")
+
+
+def check_probabilities(config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        wanted(value is None or 0 <= value < 1, f"model.{name}", value, "0 <= p < 1")
 
 
 def check_kind(config: Any, kinds: Mapping[str, type], group: str) -> None:

@@ -12,12 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ctm.interface import Inputs, batch_size
 from ctm.layers.fast.answer import answer_all
 from ctm.layers.fast.neurons import RepeatedNeurons
-from ctm.layers.fast.reading import RepeatedAttention
+from ctm.layers.fast.reading import repeated_reading
 from ctm.layers.fast.synapses import repeated_synapse
 from ctm.layers.fast.sync import RepeatedSync
-from ctm.layers.reading import Attention, Reading
+from ctm.layers.reading import Reading
 from ctm.models.machine import ContinuousThoughtMachine
 
 
@@ -31,21 +32,24 @@ class FastState:
 
 
 def think(
-    machine: ContinuousThoughtMachine, inputs: Tensor, ticks: int
+    machine: ContinuousThoughtMachine, inputs: Inputs, ticks: int
 ) -> Float[Tensor, "batch ticks outputs"]:
     """What `machine.predict(machine.synchronise(inputs, ticks))` gives, its last axis flat."""
-    reading, state = machine.read(inputs), machine.start(len(inputs))  # which moves decays back
-    shared = Pass(machine, reading, ticks)
+    readings = machine.readings(inputs, ticks)
+    state = machine.start(batch_size(inputs))  # which moves decays back
+    shared = Pass(machine, readings)
     start = FastState(state.history.transpose(0, 1), state.z.t(), state.action.alpha.t())
-    z = machine.stretches.run(shared.stretch, start, ticks)
+    z = machine.stretches.run(shared.stretch, start, len(readings))
     return answer_all(machine.answer, shared.sync_out.all_ticks(torch.stack((start.z, *z))))
 
 
 class Pass:
     """What the ticks of one pass share."""
 
-    def __init__(self, machine: ContinuousThoughtMachine, reading: Reading, ticks: int) -> None:
-        self.reading = RepeatedAttention(reading) if isinstance(reading, Attention) else reading
+    def __init__(self, machine: ContinuousThoughtMachine, readings: list[Reading]) -> None:
+        ticks = len(readings)
+        once = {reading: repeated_reading(reading) for reading in dict.fromkeys(readings)}
+        self.readings = [once[reading] for reading in readings]
         self.synapse: Callable[[Tensor], Tensor] = repeated_synapse(machine.synapse)
         self.neurons = RepeatedNeurons(machine.neuron_models)
         self.sync_action = RepeatedSync(machine.sync_action, ticks)
@@ -58,7 +62,7 @@ class Pass:
         every_z = []
         for tick in ticks:
             # 1. the synchronisation so far asks the data
-            o = self.reading(self.sync_action.at(tick, alpha))
+            o = self.readings[tick](self.sync_action.at(tick, alpha))
             # 2. pre-activations
             a = self.synapse(torch.cat((o, z.t()), dim=1))
             # 3. and 4. histories and post-activations

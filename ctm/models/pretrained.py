@@ -11,8 +11,8 @@ import torch
 from ctm.config import from_plain, to_plain
 from ctm.errors import CheckpointError, ConfigError
 from ctm.interface import InputKind, TaskSpec
-from ctm.models.build import build_model, set_engine
-from ctm.models.config import MODELS, CTMConfig, Engine
+from ctm.models.build import Model, build_model, set_engine
+from ctm.models.config import MODELS, Engine, ModelConfig
 from ctm.models.machine import ContinuousThoughtMachine
 from ctm.models.weights import load_strictly, read_weights
 
@@ -25,13 +25,13 @@ FORMAT = 1
 class Pretrained:
     """A model with its weights, and what they were trained on."""
 
-    model: ContinuousThoughtMachine
-    config: CTMConfig
+    model: Model
+    config: ModelConfig
     spec: TaskSpec
     task: Mapping[str, Any]  # settings of the task, as they were saved
 
 
-def description(config: CTMConfig, spec: TaskSpec, task: Any) -> dict[str, Any]:
+def description(config: ModelConfig, spec: TaskSpec, task: Any) -> dict[str, Any]:
     """The content of `config.json`."""
     return {
         "format": FORMAT,
@@ -43,7 +43,7 @@ def description(config: CTMConfig, spec: TaskSpec, task: Any) -> dict[str, Any]:
 
 def load(
     path: str | Path, *, device: torch.device | str = "cpu", engine: Engine | str = Engine.fast
-) -> ContinuousThoughtMachine:
+) -> Model:
     """A trained model, ready to think: `ctm.load("runs/digits/quick/seed0")`.
 
     Args:
@@ -73,7 +73,8 @@ def open_pretrained(
         reason = str(error).split("\n", 1)[0]
         raise CheckpointError(f"{folder / CONFIG}: {reason}") from None
     load_strictly(model, read_weights(folder / WEIGHTS), assign=True)
-    set_engine(model, engine)
+    if isinstance(model, ContinuousThoughtMachine):
+        set_engine(model, engine)
     return Pretrained(model.to(device).eval(), config, spec, saved.get("task") or {})
 
 
@@ -105,6 +106,8 @@ def _spec(saved: Any) -> TaskSpec:
             InputKind(saved["input_kind"]),
             tuple(map(int, saved["input_shape"])),
             tuple(map(int, saved["output_shape"])),
+            int(saved.get("image_ticks", 1)),
+            int(saved.get("code_ticks", 1)),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"spec={saved!r:.80}: not a task's sizes ({error})") from None

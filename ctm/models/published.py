@@ -2,22 +2,30 @@
 
 import re
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ctm.errors import CheckpointError, ConfigError, listed
 from ctm.interface import InputKind, TaskSpec
 from ctm.layers.positions import Positions
+from ctm.layers.reading import ReadingKind
 from ctm.layers.sync import Pairing, Pairs
 from ctm.models.build import build_model
 from ctm.models.config import (
     CTMConfig,
     EncoderConfig,
+    FeedForwardConfig,
+    LSTMConfig,
+    ModelConfig,
+    NoEncoderConfig,
     ParityEncoderConfig,
+    QuestionEncoderConfig,
     ResNetEncoderConfig,
     ShallowWideEncoderConfig,
+    TickingConfig,
 )
 from ctm.models.weights import load_strictly
 
@@ -38,12 +46,18 @@ POSITIONS = {
 RENAMES: tuple[tuple[str, str], ...] = (
     (r"start_activated_state", r"start_z"),
     (r"start_trace", r"start_history"),
+    (r"start_(hidden|cell)_state", r"start_\1"),
     (r"decay_params_(out|action)", r"sync_\1.decay"),
     (r"(out|action)_neuron_indices_(left|right)", r"sync_\1.\2"),
     (r"q_proj\.(.+)", r"reader.query.\1"),
     (r"attention\.out_proj\.(.+)", r"reader.out.\1"),
     (r"output_projector\.0\.(.+)", r"answer.\1"),
+    (r"output_projector\.3\.(.+)", r"layers.0.\1"),
+    (r"output_projector\.6\.(.+)", r"answer.\1"),
     (r"kv_proj\.(.+)", r"encoder.project.\1"),
+    (r"backbone_digit\.layers\.(.+)", r"encoder.images.backbone.layers.\1"),
+    (r"index_backbone\.embedding", r"encoder.places"),
+    (r"operator_backbone\.embedding\.weight", r"encoder.operators.weight"),
     (r"initial_rgb\.(.+)", r"encoder.backbone.to_rgb.\1"),
     (r"backbone\.conv1\.(.+)", r"encoder.backbone.stem.0.\1"),
     (r"backbone\.bn1\.(.+)", r"encoder.backbone.stem.1.\1"),
@@ -76,7 +90,7 @@ def load_published(
         args: the published constructor's arguments, by their published names, or the `args` of a
             published training checkpoint.
         state: the state dict under its published names.
-        kind: which published class; "ctm" is supported.
+        kind: which published class: ctm, ctm_sort, ctm_qamnist, lstm or ff.
 
     Returns:
         The model, in training mode as any fresh module.
@@ -91,23 +105,90 @@ def load_published(
 
 
 def load_ctm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
-    config = ctm_config(args)
-    model = build_model(config, ctm_spec(args, state))
-    load_strictly(model, rename_ctm(state, config))
+    config = ctm_config(args, published_encoder(args))
+    return filled(config, token_spec(args, state), rename_ctm(state, config))
+
+
+def load_ctm_sort(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    """Reads the raw vector at every tick, so it has no synchronisation that asks."""
+    config = ctm_config(args, NoEncoderConfig(), reading=ReadingKind.direct)
+    spec = TaskSpec(InputKind.vector, (config.d_input,), (args["out_dims"],))
+    ours = rename_ctm(state, config)
+    for side in ("left", "right"):
+        ours[f"sync_action.{side}"] = torch.zeros(0, dtype=torch.long)
+    return filled(config, spec, ours | {"sync_action.decay": torch.zeros(0)})
+
+
+def load_ctm_qamnist(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    """Sees digits one by one, then the question; its own ticks are those of answering."""
+    require(args, QUESTION_ARGUMENTS)
+    answering = {**args, "iterations": args["iterations_for_answering"]}
+    config = ctm_config(answering, QuestionEncoderConfig(), reading=ReadingKind.scheduled)
+    spec = TaskSpec(
+        InputKind.questions,
+        (weight_of(state, "backbone_digit.layers.0.weight").shape[1], 0, 0),
+        (args["out_dims"],),
+        image_ticks=args["iterations_per_digit"],
+        code_ticks=args["iterations_per_question_part"],
+    )
+    ours = rename_ctm(state, config)
+    for name in [name for name in ours if name.startswith("encoder.project.")]:
+        ours[name.replace("encoder.", "encoder.images.", 1)] = ours.pop(name)
+    return filled(config, spec, ours)
+
+
+def load_lstm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    require(args, LSTM_ARGUMENTS)
+    config = LSTMConfig(
+        ticks=args["iterations"],
+        width=args["d_model"],
+        layers=args["num_layers"],
+        d_input=args["d_input"],
+        heads=args["heads"],
+        dropout=args.get("dropout", 0.0),
+        encoder=published_encoder(args),
+    )
+    return filled(config, token_spec(args, state), renamed_all(state, config))
+
+
+def load_feedforward(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    require(args, FEEDFORWARD_ARGUMENTS)
+    config = FeedForwardConfig(
+        hidden=args["d_model"],
+        dropout=args.get("dropout", 0.0),
+        encoder=encoder_config(args["backbone_type"], Positions.none),
+    )
+    ours = {
+        name.removeprefix("encoder."): value for name, value in renamed_all(state, config).items()
+    }
+    return filled(config, token_spec(args, state), ours)
+
+
+KINDS = {
+    "ctm": load_ctm,
+    "ctm_sort": load_ctm_sort,
+    "ctm_qamnist": load_ctm_qamnist,
+    "lstm": load_lstm,
+    "ff": load_feedforward,
+}
+
+
+def filled(config: ModelConfig, spec: TaskSpec, weights: Mapping[str, Tensor]) -> nn.Module:
+    model = build_model(config, spec)
+    load_strictly(model, weights)
     return model
-
-
-KINDS = {"ctm": load_ctm}
 
 
 # -- arguments -------------------------------------------------------------------------------------
 
 
-def ctm_config(args: Mapping[str, Any]) -> CTMConfig:
+def ctm_config(
+    args: Mapping[str, Any],
+    encoder: EncoderConfig,
+    reading: ReadingKind = ReadingKind.attention,
+) -> CTMConfig:
     """Our settings of the published constructor's arguments."""
-    missing = [name for name in CTM_ARGUMENTS if name not in args]
-    if missing:
-        raise ConfigError(f"published arguments: {listed(missing)} missing")
+    require(args, CTM_ARGUMENTS)
     deep = args.get("deep_nlms", args.get("deep_memory", True))
     layernorm = args.get("do_layernorm_nlm", args.get("do_normalisation", False))
     pairing = _translated(PAIRINGS, args, "neuron_select_type")
@@ -126,17 +207,34 @@ def ctm_config(args: Mapping[str, Any]) -> CTMConfig:
         self_pairs=args.get("n_random_pairing_self", 0) if pairing is Pairing.random else 0,
         dropout=args.get("dropout", 0.0),
         dropout_nlm=args.get("dropout_nlm"),
-        encoder=encoder_config(
-            args["backbone_type"], _translated(POSITIONS, args, "positional_embedding_type")
-        ),
+        reading=reading,
+        encoder=encoder,
     )
 
 
+READING_ARGUMENTS = ("backbone_type", "positional_embedding_type")
 CTM_ARGUMENTS = (
     "iterations", "d_model", "d_input", "heads", "n_synch_out", "n_synch_action", "synapse_depth",
-    "memory_length", "memory_hidden_dims", "backbone_type", "positional_embedding_type", "out_dims",
-    "neuron_select_type",
+    "memory_length", "memory_hidden_dims", "out_dims", "neuron_select_type",
 )  # fmt: skip
+QUESTION_ARGUMENTS = (
+    "iterations_per_digit", "iterations_per_question_part", "iterations_for_answering",
+)  # fmt: skip
+LSTM_ARGUMENTS = ("iterations", "d_model", "d_input", "heads", "num_layers", "out_dims")
+FEEDFORWARD_ARGUMENTS = ("d_model", "backbone_type", "out_dims")
+
+
+def require(args: Mapping[str, Any], names: Iterable[str]) -> None:
+    missing = [name for name in names if name not in args]
+    if missing:
+        raise ConfigError(f"published arguments: {listed(missing)} missing")
+
+
+def published_encoder(args: Mapping[str, Any]) -> EncoderConfig:
+    require(args, READING_ARGUMENTS)
+    return encoder_config(
+        args["backbone_type"], _translated(POSITIONS, args, "positional_embedding_type")
+    )
 
 
 def _translated(table: Mapping[str, Any], args: Mapping[str, Any], name: str) -> Any:
@@ -159,18 +257,26 @@ def encoder_config(backbone: str, positions: Positions) -> EncoderConfig:
     )
 
 
-def ctm_spec(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> TaskSpec:
+def token_spec(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> TaskSpec:
     """The task's sizes: none of the arguments holds the input's, so the weights are asked."""
-    output_shape = ctm_output_shape(args)
+    output_shape = published_output_shape(args)
     if args["backbone_type"] == "parity_backbone":
         return TaskSpec(InputKind.signs, (output_shape[0],), output_shape)
-    first = state.get("initial_rgb.weight", state.get("backbone.0.weight"))
-    if first is None:
-        raise CheckpointError("published weights: initial_rgb.weight missing")
+    shallow = args["backbone_type"] == "shallow-wide"
+    first = weight_of(state, "backbone.0.weight" if shallow else "initial_rgb.weight")
     return TaskSpec(InputKind.image, (first.shape[1], 0, 0), output_shape)
 
 
-def ctm_output_shape(args: Mapping[str, Any]) -> tuple[int, ...]:
+def weight_of(state: Mapping[str, Tensor], name: str) -> Tensor:
+    """A weight that must be there, with the axes of a convolution's."""
+    if name not in state:
+        raise CheckpointError(f"published weights: {name} missing")
+    if state[name].dim() != 4:
+        raise CheckpointError(f"{name} is {tuple(state[name].shape)}: want 4 axes")
+    return state[name]
+
+
+def published_output_shape(args: Mapping[str, Any]) -> tuple[int, ...]:
     """What one prediction is. Training checkpoints name only the length of their task."""
     if "prediction_reshaper" in args:
         shape = tuple(args["prediction_reshaper"])
@@ -187,10 +293,16 @@ def ctm_output_shape(args: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def rename_ctm(state: Mapping[str, Tensor], config: CTMConfig) -> dict[str, Tensor]:
-    """A published state dict under our names and in our layouts.
+    """A published state dict under our names and in our layouts."""
+    ours = renamed_all(state, config)
+    if config.pairing is not Pairing.random:
+        for sync in ("sync_out", "sync_action"):
+            expand_pairs(ours, sync)
+    return ours
 
-    Names that no rule knows keep theirs, for the strict load to list.
-    """
+
+def renamed_all(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
+    """Names that no rule knows stay, for the strict load to list."""
     ours: dict[str, Tensor] = {}
     for name, value in state.items():
         try:
@@ -199,15 +311,12 @@ def rename_ctm(state: Mapping[str, Tensor], config: CTMConfig) -> dict[str, Tens
             raise CheckpointError(
                 f"{name} is {tuple(value.shape)}: not a shape that the published model has"
             ) from None
-    if config.pairing is not Pairing.random:
-        for sync in ("sync_out", "sync_action"):
-            expand_pairs(ours, sync)
     return ours
 
 
-def translated(name: str, value: Tensor, config: CTMConfig) -> dict[str, Tensor]:
+def translated(name: str, value: Tensor, config: ModelConfig) -> dict[str, Tensor]:
     """One published tensor as ours: most change their name alone."""
-    if name.startswith("attention.in_proj_"):
+    if name.startswith("attention.in_proj_") and isinstance(config, TickingConfig):
         part = name.removeprefix("attention.in_proj_")
         query, key_value = value.split([config.d_input, 2 * config.d_input])
         return {

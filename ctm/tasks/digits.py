@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ctm.errors import UserError
 from ctm.interface import InputKind, TaskSpec
+from ctm.metrics.evaluation import Evaluation
+from ctm.metrics.images import ImageClassification
 from ctm.tasks.task import FixedExamples, Task
 
 SIDE = 8
@@ -48,6 +50,9 @@ class Digits(Task):
     @property
     def labels(self) -> tuple[str, ...]:
         return tuple("0123456789")
+
+    def evaluation(self, device: torch.device | str = "cpu") -> Evaluation:
+        return ImageClassification(self.spec, device)
 
     def training(self) -> FixedExamples:
         return load_splits()["training"]

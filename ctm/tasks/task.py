@@ -3,14 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ctm.interface import Batch, TaskSpec
+from ctm.interface import Batch, Inputs, Readout, TaskSpec, Thoughts
+from ctm.metrics.classification import Classification
+from ctm.metrics.evaluation import Evaluation
 
 
 @runtime_checkable
@@ -28,11 +30,23 @@ class Examples(Protocol):
         ...
 
 
+@runtime_checkable
+class FiniteExamples(Examples, Protocol):
+    """A set of examples that a model can be measured on."""
+
+    @property
+    def size(self) -> int: ...
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """All examples once, in order."""
+        ...
+
+
 @dataclass(frozen=True)
 class FixedExamples:
     """Examples that lie in memory."""
 
-    inputs: Tensor
+    inputs: Any
     targets: Tensor
 
     @property
@@ -40,13 +54,13 @@ class FixedExamples:
         return len(self.targets)
 
     def take(self, indices: Int[Tensor, " batch"], generator: torch.Generator) -> Batch:
-        return Batch(self.inputs[indices], self.targets[indices])
+        return Batch(self.inputs, self.targets).changed(lambda values: values[indices])
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """All examples once, in order."""
+        whole = Batch(self.inputs, self.targets)
         for start in range(0, self.size, batch_size):
             part = slice(start, start + batch_size)
-            yield Batch(self.inputs[part], self.targets[part])
+            yield whole.changed(lambda values, part=part: values[part])
 
 
 @dataclass
@@ -64,6 +78,11 @@ class Task(ABC):
         """The sizes that a model needs."""
 
     @property
+    def target_shape(self) -> tuple[int, ...]:
+        """Of one target; unless a task says otherwise a class for each position of a prediction."""
+        return self.spec.output_shape[:-1]
+
+    @property
     @abstractmethod
     def labels(self) -> tuple[str, ...]:
         """Names of the classes."""
@@ -72,13 +91,17 @@ class Task(ABC):
     def training(self) -> Examples: ...
 
     @abstractmethod
-    def validation(self) -> FixedExamples: ...
+    def validation(self) -> FiniteExamples: ...
 
     @abstractmethod
-    def test(self) -> FixedExamples: ...
+    def test(self) -> FiniteExamples: ...
+
+    def evaluation(self, device: torch.device | str = "cpu") -> Evaluation:
+        """What is measured of a model on this task."""
+        return Classification(self.spec, device)
 
     @abstractmethod
-    def parse(self, text: str) -> Float[Tensor, "1 *input"]:
+    def parse(self, text: str) -> Inputs:
         """One input from what a person types: a string, or the path of a picture.
 
         Raises:
@@ -86,8 +109,8 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def picture(self, inputs: Float[Tensor, "*input"]) -> Float[np.ndarray, "height width"]:
-        """One input as a grey picture, values from 0 to 1."""
+    def picture(self, inputs: Any) -> Float[np.ndarray, "height width *rgb"]:
+        """One input, without the batch, as a picture, grey or in 3 colours, from 0 to 1."""
 
     @abstractmethod
     def token_grid(self, grid: tuple[int, ...]) -> tuple[int, int]:
@@ -97,3 +120,7 @@ class Task(ABC):
         """A prediction in a person's words."""
         best = logits.argmax(-1).flatten().tolist()
         return "".join(self.labels[index] for index in best)
+
+    def conclusion(self, thoughts: Thoughts, inputs: Inputs, readout: Readout) -> str:
+        """What the thoughts about one example come to, in a person's words."""
+        return f"{self.answer(thoughts.at(readout)[0])} by the readout {readout}"

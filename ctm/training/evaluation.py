@@ -10,29 +10,27 @@ from typing import Any
 import torch
 from torch import nn
 
-from ctm.interface import TaskSpec
-from ctm.metrics import Evaluation
-from ctm.tasks.task import FixedExamples
+from ctm.tasks.task import FiniteExamples, Task
 
 
 def evaluate(
     model: nn.Module,
-    examples: FixedExamples,
-    spec: TaskSpec,
+    task: Task,
+    examples: FiniteExamples,
     *,
     batch_size: int,
     device: torch.device | str,
 ) -> dict[str, Any]:
-    """All metrics of `ctm.metrics` over all examples, with seconds, examples a second and memory.
+    """All metrics of the task over all examples, with seconds, examples a second and memory.
 
     The model is left in the mode it came in; no random state is drawn from.
     """
-    evaluation = Evaluation(spec, device)
+    evaluation = task.evaluation(device)
     began = time.perf_counter()
     with evaluating(model), torch.inference_mode():
         for batch in examples.batches(batch_size):
             batch = batch.to(device)
-            evaluation.add(model(batch.inputs), batch.targets)
+            evaluation.add(model(batch.inputs), batch)
     result = evaluation.result()  # reads the sums back, so the device is done
     seconds = time.perf_counter() - began
     return result | {

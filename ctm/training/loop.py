@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ctm.errors import UserError
 from ctm.interface import Batch, Readout
+from ctm.metrics.evaluation import by
 from ctm.training.checkpoint import CheckpointStore
 from ctm.training.clipping import Clipper
 from ctm.training.evaluation import peak_memory
@@ -119,17 +120,21 @@ class TrainingLoop:
         )
         self.trainee.model.train()
         self._start_clock()
-        with Interrupts() as interrupts:
-            while position.step < settings.steps and interrupts.received is None:
-                parts = [next(batches) for _ in range(settings.accumulate)]
-                norm = self.step(parts)
-                position.step += 1
-                self.report.step(position.step)
-                self._afterwards(norm)
-            if interrupts.received is not None:
-                self._stop_clock()
-                self.save()
-            return interrupts.received
+        try:
+            with Interrupts() as interrupts:
+                while position.step < settings.steps and interrupts.received is None:
+                    parts = [next(batches) for _ in range(settings.accumulate)]
+                    norm = self.step(parts)
+                    position.step += 1
+                    self.report.step(position.step)
+                    self._afterwards(norm)
+                if interrupts.received is not None:
+                    self._stop_clock()
+                    self.save()
+                return interrupts.received
+        finally:
+            # ends the workers, which an error's traceback would keep alive, and this process too
+            del batches
 
     def step(self, parts: Sequence[Batch]) -> Float[Tensor, ""]:
         """One optimiser step over the parts of its batch. Returns the gradient's norm."""
@@ -225,12 +230,13 @@ class TrainingLoop:
         """Measures on the validation examples. True: better than ever."""
         metrics = self.evaluate()
         self._track("validation", metrics)
-        accuracy = metrics["accuracy"][self.readout]
-        self.report.say(
-            f"step {self.position.step}: validation accuracy {accuracy:.2%}, "
-            f"loss {metrics['loss'][self.readout]:.4f}, "
-            f"calibration error {metrics['calibration_error'][self.readout]:.3f}"
-        )
+        accuracy = by(self.readout, metrics["accuracy"])
+        said = [f"accuracy {accuracy:.2%}"] + [
+            f"{name.replace('_', ' ')} {by(self.readout, metrics[name]):.4f}"
+            for name in ("loss", "calibration_error")
+            if name in metrics
+        ]
+        self.report.say(f"step {self.position.step}: validation {', '.join(said)}")
         better = accuracy > self.position.best
         self.position.best = max(accuracy, self.position.best)
         return better

@@ -1,0 +1,3 @@
+"""Torchvision can be imported beside a CPU-only torch only after `ctm`."""
+
+import ctm as ctm

@@ -74,7 +74,7 @@ def test_compile_sees_one_graph_in_a_whole_pass(name: str) -> None:
 @each_variant
 def test_compile_sees_one_graph_in_a_tick(name: str) -> None:
     model, inputs = TWO_TICKS[name].model(), TWO_TICKS[name].inputs()
-    state, reading = model.start(len(inputs)), model.read(inputs)
+    state, reading = model.start(len(inputs)), model.readings(inputs, 1)[0]
     assert graphs_and_breaks(model.tick, state, reading) == (1, 0)
 
 
@@ -94,7 +94,7 @@ def test_a_tick_compiled_by_inductor_thinks_and_learns_the_same() -> None:
     compiled = torch.compile(model.tick, fullgraph=True)
     logits = []
     for tick in (model.tick, compiled):
-        reading = model.read(inputs)
+        reading = model.readings(inputs, 1)[0]
         state = tick(model.tick(model.start(len(inputs)), reading), reading)
         logits.append(model.predict(model.sync_out(state.out).unsqueeze(1)))
     ours, theirs = logits

@@ -83,7 +83,7 @@ def variants(draw: st.DrawFn, encoder: str) -> Variant:
 def textbook_weights(model: ContinuousThoughtMachine) -> dict[str, Tensor]:
     """The model's own tensors; decays are leaves clamped to [0, 15] as data, not in the graph."""
     weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    for name in ("sync_out.decay", "sync_action.decay"):
+    for name in [name for name in weights if name.endswith(".decay")]:
         weights[name] = weights[name].detach().clamp(0, 15).requires_grad_()
     return weights
 
@@ -144,7 +144,7 @@ def test_every_state_equals_the_textbook(
     told = textbook_thoughts(variant, model, textbook_weights(model), inputs)
     columns = [column.expand(len(inputs), -1) for column in model.start_history.unbind(1)]
     columns += told.pre_activations
-    reading, state = model.read(inputs), model.start(len(inputs))
+    reading, state = model.readings(inputs, 1)[0], model.start(len(inputs))
     for tick in range(variant.config.ticks):
         if isinstance(reading, Attention):
             asked = model.sync_action(state.action)

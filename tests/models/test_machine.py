@@ -36,7 +36,7 @@ def tensors_of(state: State) -> list[Tensor]:
 def test_a_tick_is_pure(name: str) -> None:
     model, inputs = VARIANTS[name].model(), VARIANTS[name].inputs()
     with torch.no_grad():
-        reading = model.read(inputs)
+        reading = model.readings(inputs, 1)[0]
         state = model.tick(model.start(len(inputs)), reading)
         before = [value.clone() for value in tensors_of(state)]
         weights = copy.deepcopy(model.state_dict())
@@ -52,7 +52,7 @@ def test_a_tick_is_pure(name: str) -> None:
 @each_variant
 def test_a_pass_is_start_read_ticks_and_predict(name: str) -> None:
     model, inputs = VARIANTS[name].model(), VARIANTS[name].inputs()
-    state, reading, synced = model.start(len(inputs)), model.read(inputs), []
+    state, reading, synced = model.start(len(inputs)), model.readings(inputs, 1)[0], []
     for _ in range(VARIANTS[name].config.ticks):
         state = model.tick(state, reading)
         synced.append(model.sync_out(state.out))
@@ -204,7 +204,7 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
 def test_sums_of_synchronisation_stay_float32_in_bfloat16(name: str) -> None:
     model, inputs = VARIANTS[name].model().bfloat16(), VARIANTS[name].inputs().bfloat16()
     start = model.start(len(inputs))
-    state = model.tick(start, model.read(inputs))
+    state = model.tick(start, model.readings(inputs, 1)[0])
     for sums in (start.action, start.out, state.action, state.out):
         assert {value.dtype for value in sums} == {torch.float32}
 
@@ -446,7 +446,7 @@ def test_a_direct_reading_asks_nothing() -> None:
     model = direct.fresh()
     assert model.sync_action.pairs == 0
     inputs = direct.inputs()
-    reading = model.read(inputs)
+    reading = model.readings(inputs, 1)[0]
     assert reading(torch.zeros(3, 0)) is inputs
 
 

@@ -19,6 +19,7 @@ from ctm.interface import InputKind, TaskSpec
 from ctm.models import fast
 from ctm.models.config import Engine
 from ctm.models.pretrained import description, open_pretrained
+from ctm.models.stretches import Stretches
 from tests.build import VARIANTS, Variant
 
 PARITY = VARIANTS["parity"]
@@ -118,9 +119,11 @@ def test_the_loader_chooses_the_engine(trained_with: Engine | None, tmp_path: Pa
 
 def test_ticks_are_kept_or_computed_again_as_the_folder_says(tmp_path: Path) -> None:
     folder = write(tmp_path / "model")
-    assert ctm.load(folder).stretches.longest is None
-    rewrite(folder, lambda about: about["model"].update(checkpoint_ticks=2))
-    assert ctm.load(folder).stretches.longest == 2
+    for longest in (None, 2):
+        rewrite(
+            folder, lambda about, longest=longest: about["model"].update(checkpoint_ticks=longest)
+        )
+        assert ctm.load(folder).stretches == Stretches(longest)
 
 
 @pytest.mark.parametrize("engine", ["warp", "", "FAST"])
@@ -261,7 +264,10 @@ def test_weights_of_a_machine_of_another_size_are_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda about: about["model"].update(kind="lstm"), "model.kind=lstm: choose one of ctm"),
+        (
+            lambda about: about["model"].update(kind="gru"),
+            "model.kind=gru: choose one of ctm, lstm",
+        ),
         (lambda about: about["model"].update(kind=None), "model.kind=None: choose one of ctm"),
         (lambda about: about["model"].update(kind=["ctm"]), "model.kind=['ctm']: choose one of"),
         (lambda about: about["model"].update(neurons=10**12), "config.json"),

@@ -114,8 +114,8 @@ class Run:
             ),
             evaluate=lambda: evaluate(
                 wrapped,
+                self.task,
                 validation,
-                spec,
                 batch_size=settings.evaluation_batch_size,
                 device=fabric.device,
             ),

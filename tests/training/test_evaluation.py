@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ctm.metrics import Evaluation
+from ctm.interface import Batch
+from ctm.metrics.classification import Classification
 from ctm.models.build import build_model
 from ctm.tasks.task import FixedExamples
 from ctm.training.evaluation import evaluate, peak_memory
@@ -20,10 +21,10 @@ def model() -> nn.Module:
 
 def test_metrics_are_those_of_the_model_in_eval_mode(model: nn.Module) -> None:
     examples = TASK.validation()
-    found = evaluate(model, examples, TASK.spec, batch_size=24, device="cpu")
-    by_hand = Evaluation(TASK.spec)
+    found = evaluate(model, TASK, examples, batch_size=24, device="cpu")
+    by_hand = Classification(TASK.spec)
     with torch.no_grad():
-        by_hand.add(model.eval()(examples.inputs), examples.targets)
+        by_hand.add(model.eval()(examples.inputs), Batch(examples.inputs, examples.targets))
     assert_same(without_clocks(found), by_hand.result())
 
 
@@ -31,7 +32,7 @@ def test_metrics_are_those_of_the_model_in_eval_mode(model: nn.Module) -> None:
 def test_the_batch_size_does_not_matter(model: nn.Module, batch_size: int) -> None:
     examples = TASK.validation()
     whole, parts = (
-        evaluate(model, examples, TASK.spec, batch_size=size, device="cpu")
+        evaluate(model, TASK, examples, batch_size=size, device="cpu")
         for size in (examples.size, batch_size)
     )
     assert parts["examples"] == examples.size
@@ -43,21 +44,21 @@ def test_the_batch_size_does_not_matter(model: nn.Module, batch_size: int) -> No
 def test_the_mode_is_left_and_nothing_is_drawn(model: nn.Module, training: bool) -> None:
     model.train(training)
     before = random_states()
-    evaluate(model, TASK.validation(), TASK.spec, batch_size=10, device="cpu")
+    evaluate(model, TASK, TASK.validation(), batch_size=10, device="cpu")
     assert_same(random_states(), before)
     assert all(part.training is training for part in model.modules())
 
 
 def test_a_model_can_be_trained_after_evaluation(model: nn.Module) -> None:
     examples = TASK.validation()
-    evaluate(model, examples, TASK.spec, batch_size=10, device="cpu")
+    evaluate(model, TASK, examples, batch_size=10, device="cpu")
     model(examples.inputs).logits.square().mean().backward()
     assert all(weight.grad is not None for weight in model.parameters() if weight.requires_grad)
 
 
 def test_time_speed_and_memory_are_told(model: nn.Module) -> None:
     examples = FixedExamples(TASK.validation().inputs[:8], TASK.validation().targets[:8])
-    found = evaluate(model, examples, TASK.spec, batch_size=8, device="cpu")
+    found = evaluate(model, TASK, examples, batch_size=8, device="cpu")
     assert found["seconds"] > 0
     assert found["examples_per_second"] == pytest.approx(8 / found["seconds"])
     assert 10**7 < found["peak_memory_bytes"] == peak_memory("cpu") < 10**12

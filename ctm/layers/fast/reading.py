@@ -23,9 +23,14 @@ from ctm.layers.fast.dropout import Dropout
 from ctm.layers.fast.gather import WeightGradient, token
 from ctm.layers.fast.linear import RepeatedLinear
 from ctm.layers.fast.precision import compute_dtype, without_autocast
-from ctm.layers.reading import Attention
+from ctm.layers.reading import Attention, Reading
 
 ENOUGH_TICKS = 16
+
+
+def repeated_reading(reading: Reading) -> Reading:
+    """A reading ready to be asked again and again."""
+    return RepeatedAttention(reading) if isinstance(reading, Attention) else reading
 
 
 class RepeatedAttention:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ctm.interface import Readout, TaskSpec, Thoughts
-from ctm.metrics import CALIBRATION_BINS, Evaluation
+from ctm.interface import Batch, Readout, TaskSpec, Thoughts
+from ctm.metrics.classification import CALIBRATION_BINS, Classification
 from tests.build import SIGNS, VECTOR, generator
 
 EXAMPLES, TICKS = 23, 4
@@ -56,10 +56,13 @@ class Seen:
         return cls(spec, Thoughts.of(logits), targets)
 
     def evaluate(self, batch_size: int) -> dict[str, Any]:
-        evaluation = Evaluation(self.spec)
+        evaluation = Classification(self.spec)
         for start in range(0, EXAMPLES, batch_size):
             part = slice(start, start + batch_size)
-            evaluation.add(Thoughts.of(self.thoughts.logits[part]), self.targets[part])
+            evaluation.add(
+                Thoughts.of(self.thoughts.logits[part]),
+                Batch(self.targets[part], self.targets[part]),
+            )
         return evaluation.result()
 
     def answers(self) -> list[list[Logits]]:
@@ -196,8 +199,8 @@ def test_only_tasks_of_several_positions_have_whole_answers() -> None:
 def test_sure_and_right_answers_have_no_loss_and_no_calibration_error() -> None:
     targets = torch.tensor([0, 2, 1])
     logits = 100 * torch.eye(3)[targets].unsqueeze(1).repeat(1, 2, 1)
-    evaluation = Evaluation(VECTOR)
-    evaluation.add(Thoughts.of(logits), targets)
+    evaluation = Classification(VECTOR)
+    evaluation.add(Thoughts.of(logits), Batch(targets, targets))
     result = evaluation.result()
     perfect = {readout.value: near(1.0) for readout in Readout}
     none = {readout.value: near(0.0) for readout in Readout}

@@ -1,20 +1,19 @@
-"""What is measured of a model on a set of examples: per tick, and per readout."""
+"""What is measured where each example, or each of its positions, has one right class."""
 
 from typing import Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 from torchmetrics.classification import MulticlassCalibrationError
 
-from ctm.interface import Readout, TaskSpec, Thoughts
+from ctm.interface import Batch, Readout, TaskSpec, Thoughts
 from ctm.losses import cross_entropy
 
 CALIBRATION_BINS = 15
 
 
-class Evaluation:
-    """Adds up what batches show, and says it at the end. Everything stays on one device.
+class Classification:
+    """One class for each example, or for each of its positions.
 
     - accuracy: share of right answers; an example with several positions has several.
     - accuracy_whole: share of examples with every position right (several positions only).
@@ -35,8 +34,8 @@ class Evaluation:
         }
         self.chosen = torch.zeros((), device=device)
 
-    def add(self, thoughts: Thoughts, targets: Int[Tensor, "batch *positions"]) -> None:
-        """Takes the thoughts about one batch into account."""
+    def add(self, thoughts: Thoughts, batch: Batch) -> None:
+        targets = batch.targets
         self.examples += len(targets)
         self.chosen += (thoughts.chosen(Readout.certain) + 1.0).sum()
         _add(self.tick_sums, self._score(thoughts.logits, targets))

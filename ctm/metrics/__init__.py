@@ -1,0 +1,1 @@
+"""What is measured of a model on a set of examples: docs/metrics.md."""

@@ -1,0 +1,99 @@
+"""From pictures to batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+from torchvision.transforms import functional as F
+
+from ctm.interface import Batch
+from ctm.tasks.images.pictures import Pictures
+from ctm.tasks.images.transforms import Fit, Normalisation, Transform, drawing_from
+
+Numbers = Int[Tensor, " examples"]  # of pictures
+
+
+def held_back(
+    pictures: int, size: int
+) -> tuple[Int[Tensor, " training"], Int[Tensor, " validation"]]:
+    """The pictures to train on, and the `size` that are held back: for all seeds the same."""
+    order = torch.randperm(pictures, generator=torch.Generator().manual_seed(0))
+    return order[size:], order[:size]
+
+
+def stacked(
+    pictures: Pictures, numbers: Numbers, transform: Transform
+) -> UInt8[Tensor, "batch channels height width"]:
+    """Those pictures, transformed, which makes them of one size."""
+    changed = (transform(pictures[number]) for number in numbers.tolist())
+    return torch.stack([F.pil_to_tensor(image) for image in changed])
+
+
+@dataclass(frozen=True)
+class AugmentedImages:
+    """Examples that look different each time they are taken.
+
+    Args:
+        numbers: of the pictures that are used.
+        augment: draws from torch's global generator, as torchvision's transforms do.
+    """
+
+    pictures: Pictures
+    numbers: Numbers
+    augment: Transform
+    normalise: Normalisation
+
+    @property
+    def size(self) -> int:
+        return len(self.numbers)
+
+    def take(self, indices: Int[Tensor, " batch"], generator: torch.Generator) -> Batch:
+        numbers = self.numbers[indices]
+        with drawing_from(generator):
+            pixels = stacked(self.pictures, numbers, self.augment)
+        return Batch(self.normalise(pixels), self.pictures.targets[numbers])
+
+
+@dataclass(frozen=True)
+class FittedImages:
+    """Examples to measure a model on.
+
+    Args:
+        numbers: of the pictures that are used.
+    """
+
+    pictures: Pictures
+    numbers: Numbers
+    fit: Fit
+    normalise: Normalisation
+
+    @property
+    def size(self) -> int:
+        return len(self.numbers)
+
+    def take(self, indices: Int[Tensor, " batch"], generator: torch.Generator) -> Batch:
+        """Those examples; they must have one size. Nothing is random about them."""
+        return self._batch(self.numbers[indices])
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """All examples once, pictures of one size together."""
+        for numbers in self._by_size:
+            yield from map(self._batch, numbers.split(batch_size))
+
+    def _batch(self, numbers: Numbers) -> Batch:
+        pixels = stacked(self.pictures, numbers, self.fit)
+        return Batch(self.normalise(pixels), self.pictures.targets[numbers])
+
+    @cached_property
+    def _by_size(self) -> list[Numbers]:
+        """Sizes are known from the heads of the files, so one batch at a time is in memory."""
+        if self.fit.square:
+            return [self.numbers]
+        groups: dict[tuple[int, int], list[int]] = {}
+        for number in self.numbers.tolist():
+            size = self.fit.size(*self.pictures.size(number))
+            groups.setdefault(size, []).append(number)
+        return [torch.tensor(numbers) for numbers in groups.values()]

@@ -1,0 +1,292 @@
+"""Sets of mazes on disk: a file of fixed-size records a split, read through a memory map.
+
+A folder holds `train.npy` and `test.npy`, arrays of records, and `mazes.json`: what the set is, and
+sizes and SHA-256 sums of the files. A record has walls as bits and moves as pairs of bits; only the
+records that a batch takes are ever decoded.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ctm.config import wanted
+from ctm.errors import UserError
+from ctm.tasks.mazes.generate import draw_set
+from ctm.tasks.mazes.maze import MazeArrays, Move
+
+SETTINGS = "mazes.json"
+SPLITS = ("train", "test")
+FORMAT = 1
+MOVES_A_BYTE = 4
+
+
+# -- records ---------------------------------------------------------------------------------------
+
+
+def record_type(side: int, longest: int) -> np.dtype:
+    """One maze: walls, ends, and a route of at most `longest` moves."""
+    return np.dtype(
+        [
+            ("free", "u1", (-(-side * side // 8),)),
+            ("start", "<u2", (2,)),
+            ("goal", "<u2", (2,)),
+            ("length", "<u4"),
+            ("moves", "u1", (-(-longest // MOVES_A_BYTE),)),
+        ]
+    )
+
+
+def pack(mazes: MazeArrays) -> np.ndarray:
+    """One record a maze."""
+    lengths = mazes.lengths
+    records = np.zeros(len(mazes), record_type(mazes.side, int(lengths.max())))
+    records["free"] = np.packbits(mazes.free.reshape(len(mazes), -1), axis=1)
+    records["start"], records["goal"], records["length"] = mazes.start, mazes.goal, lengths
+    # waits have no code of their own: the length says where they begin
+    moves = np.where(mazes.moves == Move.wait, 0, mazes.moves)[:, : lengths.max()]
+    bits = np.stack((moves >> 1, moves & 1), axis=2)
+    records["moves"] = np.packbits(bits.reshape(len(mazes), -1).astype(bool), axis=1)
+    return records
+
+
+def unpack(records: np.ndarray, side: int, most: int | None = None) -> MazeArrays:
+    """The mazes of some records.
+
+    Args:
+        most: moves to decode of each route; None: all.
+    """
+    count, lengths = len(records), records["length"].astype(np.int64)
+    longest = int(lengths.max(initial=0))
+    kept = longest if most is None else min(longest, most)
+    free = np.unpackbits(records["free"], axis=1, count=side * side).astype(bool)
+    bits = np.unpackbits(records["moves"], axis=1, count=2 * kept).astype(np.int8)
+    moves = 2 * bits[:, ::2] + bits[:, 1::2]
+    moves[np.arange(kept) >= lengths[:, None]] = Move.wait
+    return MazeArrays(
+        free.reshape(count, side, side),
+        records["start"].astype(np.int64),
+        records["goal"].astype(np.int64),
+        moves,
+    )
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MazeSettings:
+    """What decides a generated set; the same settings give the same files.
+
+    Args:
+        side: in pixels, odd and at least 5.
+        train, test: mazes of each split.
+
+    Raises:
+        UserError: a number out of range.
+    """
+
+    side: int
+    train: int
+    test: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        odd = self.side >= 5 and self.side % 2 == 1
+        wanted(odd, "side", self.side, "an odd number of pixels, 5 or more")
+        for name, least in (("train", 1), ("test", 1), ("seed", 0)):
+            value = getattr(self, name)
+            wanted(value >= least, name, value, f"{least} or more")
+
+    def __str__(self) -> str:
+        return (
+            f"{self.train} training and {self.test} test mazes of {self.side}x{self.side}, "
+            f"seed {self.seed}"
+        )
+
+    def command(self, folder: Path) -> str:
+        """What a user types to make the set."""
+        return (
+            f"python scripts/make_mazes.py --side {self.side} --train {self.train} "
+            f"--test {self.test} --seed {self.seed} --out {folder}"
+        )
+
+
+def make_mazes(folder: Path, settings: MazeSettings, console: Console | None = None) -> None:
+    """Generates a set of mazes and writes it.
+
+    The folder appears when all of it is written, or not at all. The test set depends on the side,
+    the seed and its size alone.
+
+    Args:
+        folder: must not be there.
+        console: a terminal gets a progress bar, anything else a line.
+
+    Raises:
+        UserError: there are not so many mazes, or the folder is there or can't be written.
+    """
+    if folder.exists():
+        raise UserError(f"{folder}: is there already; choose another folder or delete it")
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        train, test = _draw(settings, console)
+        write_set(partial, settings, train=train, test=test)
+        if not (folder / SETTINGS).exists():  # another process may have made the same meanwhile
+            partial.rename(folder)
+    except OSError as error:
+        if (folder / SETTINGS).exists():
+            return
+        reason = error.strerror or error
+        raise UserError(f"{folder}: not writable ({reason}); choose another") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _draw(settings: MazeSettings, console: Console | None) -> tuple[MazeArrays, MazeArrays]:
+    what = f"making {settings.train + settings.test:,} mazes of {settings.side}x{settings.side}"
+    bar = Progress(
+        TextColumn(what), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, disable=console is None or not console.is_terminal,
+    )  # fmt: skip
+    if console is not None and not console.is_terminal:
+        console.print(what, highlight=False, soft_wrap=True)
+    with bar:
+        task = bar.add_task("", total=settings.train + settings.test)
+        return draw_set(
+            settings.side,
+            settings.train,
+            settings.test,
+            settings.seed,
+            lambda new: bar.advance(task, new),
+        )
+
+
+def write_set(folder: Path, settings: MazeSettings, *, train: MazeArrays, test: MazeArrays) -> None:
+    """Writes both splits, then the settings that make the set complete."""
+    described: dict[str, Any] = {"format": FORMAT, "side": settings.side, "seed": settings.seed}
+    for split, mazes in zip(SPLITS, (train, test), strict=True):
+        file = folder / f"{split}.npy"
+        np.save(file, pack(mazes), allow_pickle=False)
+        described[split] = {
+            "mazes": len(mazes),
+            "longest": int(mazes.lengths.max()),
+            "bytes": file.stat().st_size,
+            "sha256": sha256(file),
+        }
+    (folder / SETTINGS).write_text(json.dumps(described, indent=2) + "\n")
+
+
+def sha256(file: Path) -> str:
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MazeFile:
+    """One split on disk. Opened where it is used first, so worker processes get its path alone."""
+
+    path: Path
+    side: int
+    size: int
+    longest: int
+
+    @cached_property
+    def records(self) -> np.ndarray:
+        try:
+            records = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:
+            raise damaged(self.path, one_line(error)) from None
+        if records.dtype != record_type(self.side, self.longest) or len(records) != self.size:
+            raise damaged(self.path, "its records are not those of the settings")
+        return records
+
+    def take(self, indices: np.ndarray, most: int | None = None) -> MazeArrays:
+        """The mazes of these numbers, each with the first `most` moves of its route."""
+        return unpack(self.records[indices], self.side, most)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "records"}
+
+
+def one_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+def damaged(file: Path, what: str) -> UserError:
+    return UserError(f"{file}: damaged: {what}; delete the folder and make it again")
+
+
+@dataclass(frozen=True)
+class MazeSet:
+    """A folder of mazes, checked: all files there, of the right sizes."""
+
+    folder: Path
+    settings: MazeSettings
+    train: MazeFile
+    test: MazeFile
+    sums: dict[str, str]
+
+    @classmethod
+    def open(cls, folder: Path) -> "MazeSet":
+        """
+        Raises:
+            UserError: no such set, or a part of it is missing or cut off.
+        """
+        described = _described(folder)
+        try:
+            side, train, test = described["side"], described["train"], described["test"]
+            settings = MazeSettings(side, train["mazes"], test["mazes"], described["seed"])
+            sums = {split: described[split]["sha256"] for split in SPLITS}
+            files = {
+                split: _checked_file(folder / f"{split}.npy", side, described[split])
+                for split in SPLITS
+            }
+        except (KeyError, TypeError) as error:
+            raise damaged(folder / SETTINGS, f"no {one_line(error)}") from None
+        return cls(folder, settings, files["train"], files["test"], sums)
+
+    def verify(self) -> None:
+        """Reads every byte.
+
+        Raises:
+            UserError: a file is not what was written.
+        """
+        for file, expected in zip((self.train, self.test), self.sums.values(), strict=True):
+            if sha256(file.path) != expected:
+                raise damaged(file.path, "its SHA-256 sum is not the one of mazes.json")
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    file = folder / SETTINGS
+    try:
+        described = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no mazes there ({SETTINGS} is missing)") from None
+    except (OSError, ValueError) as error:
+        raise damaged(file, one_line(error)) from None
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        raise damaged(file, f"want the description of a set of format {FORMAT}")
+    return described
+
+
+def _checked_file(path: Path, side: int, part: dict[str, Any]) -> MazeFile:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise damaged(path, "no such file") from None
+    if size != part["bytes"]:
+        raise damaged(path, f"{size:,} bytes; want {part['bytes']:,}")
+    return MazeFile(path, side, part["mazes"], part["longest"])

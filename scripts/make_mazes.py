@@ -1,0 +1,68 @@
+"""Generate a set of mazes: `python scripts/make_mazes.py --side 39 --out data/mazes-39`.
+
+`--pictures FOLDER` also draws them, as PNG files; `--verify FOLDER` reads a set again and compares
+its SHA-256 sums.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from rich.console import Console
+
+from ctm.app.command import one_line_errors
+from ctm.errors import UserError
+from ctm.tasks.mazes.pictures import write_pictures
+from ctm.tasks.mazes.store import MazeSet, MazeSettings, make_mazes
+
+
+class OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help shows all arguments")
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = OneLineParser(description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("--side", type=int, default=39, help="of a maze in pixels, odd; default: 39")
+    add("--train", type=int, default=45000, help="training mazes; default: 45000")
+    add("--test", type=int, default=5000, help="test mazes; default: 5000")
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, help="folder to make; default: data/mazes-SIDE")
+    add("--pictures", type=Path, metavar="FOLDER", help="also draw them, in train and test there")
+    add("--verify", type=Path, metavar="FOLDER", help="check the set of that folder, make none")
+    return parser.parse_args(arguments)
+
+
+def make(chosen: argparse.Namespace) -> None:
+    settings = MazeSettings(chosen.side, chosen.train, chosen.test, chosen.seed)
+    folder = chosen.out or Path(f"data/mazes-{settings.side}")
+    began = time.perf_counter()
+    make_mazes(folder, settings, Console(stderr=True))
+    seconds = time.perf_counter() - began
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{folder}: {settings}; {size / 1e6:.1f} MB in {seconds:.1f} s")
+    if chosen.pictures is not None:
+        mazes = MazeSet.open(folder)
+        for name, split in (("train", mazes.train), ("test", mazes.test)):
+            write_pictures(split.take(np.arange(split.size)), chosen.pictures / name)
+        print(f"{chosen.pictures}: the same as PNG files")
+
+
+def main() -> None:
+    with one_line_errors():
+        chosen = parsed(sys.argv[1:])
+        if chosen.verify is None:
+            make(chosen)
+        else:
+            mazes = MazeSet.open(chosen.verify)
+            mazes.verify()
+            print(f"{chosen.verify}: {mazes.settings}; every byte as it was written")
+
+
+if __name__ == "__main__":
+    main()
