@@ -6,15 +6,6 @@ from ctm.app.compose import CONFIGS, compose, experiments, instantiate
 from ctm.errors import ConfigError
 from ctm.models.build import build_model
 
-PARITY_PARAMETERS = {  # SPEC, section 4
-    "parity/ctm_1_1": 4_908_706,
-    "parity/ctm_10_5": 5_043_874,
-    "parity/ctm_25_10": 5_212_834,
-    "parity/ctm_50_25": 5_719_714,
-    "parity/ctm_75_25": 5_719_714,
-    "parity/ctm_100_50": 6_564_514,
-}
-
 
 @pytest.mark.parametrize("name", experiments())
 def test_every_experiment_composes_and_builds(name: str) -> None:
@@ -23,13 +14,6 @@ def test_every_experiment_composes_and_builds(name: str) -> None:
     assert str(experiment.run_dir) == f"runs/{name}/seed0"
     model = build_model(experiment.model, experiment.task.spec, device="meta")
     assert sum(weight.numel() for weight in model.parameters()) > 0
-
-
-@pytest.mark.parametrize(("name", "parameters"), PARITY_PARAMETERS.items())
-def test_paper_rows_have_the_published_parameter_count(name: str, parameters: int) -> None:
-    experiment = compose([f"experiment={name}"])
-    model = build_model(experiment.model, experiment.task.spec, device="meta")
-    assert sum(weight.numel() for weight in model.parameters()) == parameters
 
 
 def test_every_experiment_is_a_short_diff() -> None:
