@@ -17,6 +17,7 @@ from ctm.app.describe import count, describe
 from ctm.app.folder import claimed
 from ctm.app.result import RESULT, read_result, show_result, write_result
 from ctm.errors import ConfigError
+from ctm.interface import Thoughts
 from ctm.models.build import Model, build_model, set_computation
 from ctm.models.pretrained import CHECKPOINTS, description, open_pretrained
 from ctm.training.checkpoint import CheckpointStore, load_training
@@ -58,15 +59,17 @@ def train(experiment: Experiment) -> int:
 
 
 def rehearse(experiment: Experiment) -> None:
-    """One step without numbers: what doesn't fit is refused before the run folder is touched."""
+    """One step on blanks: what doesn't fit is refused before the run folder is touched."""
     spec = experiment.task.spec
     model = build_model(experiment.model, spec, device="meta")
     optimizer = instantiate(experiment.optimizer, "optimizer", params=model.parameters())
     steps = experiment.trainer.steps
     instantiate(experiment.schedule, "schedule", optimizer=optimizer, steps=steps)
     loss = instantiate(experiment.loss, "loss")
-    targets = torch.zeros(2, *experiment.task.target_shape, dtype=torch.long, device="meta")
-    loss(model(spec.blank_inputs(2, "meta")), targets)
+    thoughts = model(spec.blank_inputs(2, "meta"))
+    blank = torch.zeros(thoughts.logits.shape)  # for real: CTC can't do without numbers
+    targets = torch.zeros(2, *experiment.task.target_shape, dtype=torch.long)
+    loss(Thoughts.of(blank, answering=thoughts.answering), targets)
 
 
 def start_fabric(experiment: Experiment) -> Fabric:
