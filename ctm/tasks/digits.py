@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from ctm.errors import UserError
 from ctm.interface import InputKind, TaskSpec
 from ctm.metrics.evaluation import Evaluation
 from ctm.metrics.images import ImageClassification
+from ctm.tasks.opening import on_white, opened
 from ctm.tasks.task import FixedExamples, Task
 
 SIDE = 8
@@ -81,23 +81,8 @@ def open_grey(path: Path) -> Image.Image:
     Raises:
         UserError: no such file, or not a picture.
     """
-    name = repr(str(path))[1:-1]  # one line, whatever it is called
-    try:
-        with Image.open(path) as image:
-            coloured = image.convert("RGBA")
-    except FileNotFoundError:
-        raise UserError(f"input={name}: no such file; want a picture of a digit") from None
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise UserError(f"input={name}: not a picture that can be read ({reason})") from None
-    ground = Image.new("RGBA", coloured.size, "white")
-    return Image.alpha_composite(ground, coloured).convert("L")
+    with opened(path, prefix="input=", want="a picture of a digit") as image:
+        return on_white(image).convert("L")
 
 
 def ink_of(image: Image.Image) -> Float[np.ndarray, "8 8"]:

@@ -110,13 +110,11 @@ class TrainingLoop:
             TrainingDiverged: the loss is not finite; the last checkpoint is from before.
         """
         settings, position = self.settings, self.position
-        batches = iter(
-            self.stream.loader(
-                position.step * settings.accumulate,
-                settings.steps * settings.accumulate,
-                workers=settings.workers,
-                pin=self.fabric.device.type == "cuda",
-            )
+        batches = self.stream.batches(
+            position.step * settings.accumulate,
+            settings.steps * settings.accumulate,
+            workers=settings.workers,
+            pin=self.fabric.device.type == "cuda",
         )
         self.trainee.model.train()
         self._start_clock()

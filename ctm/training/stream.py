@@ -5,6 +5,8 @@ processes can't change the order, and ranks take parts that never overlap.
 """
 
 import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ctm.errors import UserError
 from ctm.interface import Batch
 from ctm.tasks.task import Examples
 
@@ -69,10 +72,10 @@ class Stream(Dataset[Batch]):
             indices[here] = order_of(self.seed, epoch, size)[places[here] % size]
         return indices
 
-    def loader(self, start: int, stop: int, *, workers: int, pin: bool) -> DataLoader[Batch]:
+    def batches(self, start: int, stop: int, *, workers: int, pin: bool) -> Iterator[Batch]:
         """Batches `start` to `stop - 1`, prepared ahead by worker processes if there are any."""
-        return DataLoader(
-            self,
+        loader = DataLoader(
+            Outcomes(self),
             batch_size=None,  # they are batches already
             sampler=range(start, stop),
             num_workers=workers,
@@ -81,3 +84,23 @@ class Stream(Dataset[Batch]):
             # else it would draw from the global generator, once more at each resume
             generator=torch.Generator(),
         )
+        for outcome in loader:
+            if isinstance(outcome, UserError):
+                raise outcome
+            yield outcome
+
+
+@dataclass(frozen=True)
+class Outcomes(Dataset[Batch | UserError]):
+    """Batches, or what a user got wrong in the data.
+
+    An error that a worker process raised would come here as the text of its whole traceback.
+    """
+
+    stream: Stream
+
+    def __getitem__(self, k: int) -> Batch | UserError:
+        try:
+            return self.stream[k]
+        except UserError as error:
+            return error

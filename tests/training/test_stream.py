@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ctm.errors import UserError
 from ctm.interface import Batch
 from ctm.tasks.parity import EndlessParity
 from ctm.tasks.task import Examples, FixedExamples
@@ -66,20 +67,31 @@ def test_a_batch_is_a_function_of_seed_and_number(name: str) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_gives_the_same_batches_from_anywhere(name: str, start: int, workers: int) -> None:
     stream = Stream(SETS[name], batch_size=4, seed=3)
-    loaded = list(stream.loader(start, 9, workers=workers, pin=False))
+    loaded = list(stream.batches(start, 9, workers=workers, pin=False))
     assert_same(pairs(loaded), pairs([stream[k] for k in range(start, 9)]))
 
 
 def test_a_loader_past_its_end_is_empty() -> None:
     stream = Stream(numbered(5), batch_size=2, seed=0)
-    assert list(stream.loader(7, 7, workers=0, pin=False)) == []
+    assert list(stream.batches(7, 7, workers=0, pin=False)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_mistake_in_the_data_stays_one_line(workers: int) -> None:
+    class Damaged(EndlessParity):
+        def take(self, indices: Tensor, generator: torch.Generator) -> Batch:
+            raise UserError("train/0001.png: not a picture")
+
+    batches = Stream(Damaged(9), batch_size=2, seed=0).batches(0, 3, workers=workers, pin=False)
+    with pytest.raises(UserError, match=r"\Atrain/0001\.png: not a picture\Z"):
+        next(batches)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_leaves_the_global_generator_alone(workers: int) -> None:
     before = torch.get_rng_state()
-    list(Stream(EndlessParity(9), batch_size=2, seed=0).loader(0, 3, workers=workers, pin=False))
-    list(Stream(numbered(9), batch_size=2, seed=0).loader(0, 3, workers=workers, pin=False))
+    list(Stream(EndlessParity(9), batch_size=2, seed=0).batches(0, 3, workers=workers, pin=False))
+    list(Stream(numbered(9), batch_size=2, seed=0).batches(0, 3, workers=workers, pin=False))
     assert torch.equal(torch.get_rng_state(), before)
 
 

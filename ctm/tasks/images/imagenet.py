@@ -15,9 +15,10 @@ from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedC
 from ctm.config import wanted
 from ctm.errors import UserError
 from ctm.interface import InputKind, TaskSpec
-from ctm.tasks.images.pictures import PictureFiles, first_line
+from ctm.tasks.images.pictures import PictureFiles
 from ctm.tasks.images.task import ImageTask
 from ctm.tasks.images.transforms import Fit, Transform
+from ctm.tasks.opening import first_line
 
 IMAGENET_1K = 1000  # classes
 TRAIN, TEST = "train", "val"  # the official validation set is the one that all report as test

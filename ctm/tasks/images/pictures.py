@@ -1,8 +1,7 @@
 """Where pictures come from: memory, files of a data set, or a person."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -13,9 +12,7 @@ from torch import Tensor
 from torchvision.transforms import functional as F
 
 from ctm.errors import UserError
-
-# what Pillow raises for files that are no pictures, are cut off, or unpack to something huge
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+from ctm.tasks.opening import on_white, opened, printable
 
 LONGEST = 20  # sides of a person's picture to one another
 
@@ -69,17 +66,8 @@ class PictureFiles:
         with self._opened(number) as image:
             return image.convert("RGB")
 
-    @contextmanager
-    def _opened(self, number: int) -> Iterator[Image.Image]:
-        path = os.fsdecode(self.paths[number])
-        try:
-            with Image.open(path) as image:
-                yield image
-        except UNREADABLE as error:
-            raise UserError(
-                f"{printable(path)}: not a picture that can be read ({first_line(error)}); "
-                "replace it, or delete it"
-            ) from None
+    def _opened(self, number: int) -> AbstractContextManager[Image.Image]:
+        return opened(os.fsdecode(self.paths[number]), todo="replace it, or delete it")
 
 
 def open_picture(text: str) -> Image.Image:
@@ -88,29 +76,11 @@ def open_picture(text: str) -> Image.Image:
     Raises:
         UserError: no such file, or not a picture.
     """
-    try:
-        with Image.open(text) as image:
-            coloured = image.convert("RGBA")
-    except FileNotFoundError:
-        raise UserError(f"input={printable(text)}: no such file; want a picture") from None
-    except UNREADABLE as error:
-        raise UserError(
-            f"input={printable(text)}: not a picture that can be read ({first_line(error)})"
-        ) from None
-    shorter, longer = sorted(coloured.size)
-    if longer > LONGEST * shorter:  # scaled to a fixed shorter side it would fill the memory
-        raise UserError(
-            f"input={printable(text)}: {coloured.width}x{coloured.height} pixels; want a picture "
-            f"at most {LONGEST} times as long as wide"
-        )
-    ground = Image.new("RGBA", coloured.size, "white")
-    return Image.alpha_composite(ground, coloured).convert("RGB")
-
-
-def printable(name: str) -> str:
-    """A file's name on one line, whatever it holds."""
-    return repr(name)[1:-1]
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).split("\n", 1)[0][:200]
+    with opened(text, prefix="input=") as image:
+        shorter, longer = sorted(image.size)
+        if longer > LONGEST * shorter:  # scaled to a fixed shorter side it would fill the memory
+            raise UserError(
+                f"input={printable(text)}: {image.width}x{image.height} pixels; want a picture "
+                f"at most {LONGEST} times as long as wide"
+            )
+        return on_white(image)

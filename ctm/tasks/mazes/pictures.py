@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ctm.errors import UserError
 from ctm.tasks.mazes.maze import STEPS, MazeArrays, Move
+from ctm.tasks.opening import opened
 
 BLACK, BLUE, GREEN, RED, WHITE = 0b000, 0b001, 0b010, 0b100, 0b111  # a bit for each channel
 KNOWN = (BLACK, BLUE, GREEN, RED, WHITE)
@@ -58,21 +59,8 @@ def open_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     Raises:
         UserError: no such file, or not a picture.
     """
-    name = repr(str(path))[1:-1]  # one line, whatever it is called
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except FileNotFoundError:
-        raise UserError(f"{name}: no such file; want a picture of a maze") from None
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise UserError(f"{name}: not a picture that can be read ({reason})") from None
+    with opened(path, want="a picture of a maze") as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def check_shape(pixels: np.ndarray, side: int, name: str) -> None:

@@ -1,0 +1,131 @@
+"""The published checkpoints: their names, their layouts, their quirks. Here and nowhere else."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ctm.errors import ConfigError
+from ctm.interface import InputKind, TaskSpec
+from ctm.layers.positions import Positions
+from ctm.layers.reading import ReadingKind
+from ctm.models.build import build_model
+from ctm.models.config import (
+    FeedForwardConfig,
+    LSTMConfig,
+    ModelConfig,
+    NoEncoderConfig,
+    QuestionEncoderConfig,
+)
+from ctm.models.published.arguments import (
+    FEEDFORWARD_ARGUMENTS,
+    LSTM_ARGUMENTS,
+    QUESTION_ARGUMENTS,
+    ctm_config,
+    encoder_config,
+    published_encoder,
+    require,
+    token_spec,
+)
+from ctm.models.published.weights import rename_ctm, renamed_all, weight_of
+from ctm.models.weights import load_strictly
+
+
+def load_published(
+    args: Mapping[str, Any] | Namespace, state: Mapping[str, Tensor], kind: str = "ctm"
+) -> nn.Module:
+    """A model of ours with published weights, equal to the published one.
+
+    Args:
+        args: the published constructor's arguments, by their published names, or the `args` of a
+            published training checkpoint.
+        state: the state dict under its published names.
+        kind: which published class: ctm, ctm_sort, ctm_qamnist, lstm or ff.
+
+    Returns:
+        The model, in training mode as any fresh module.
+
+    Raises:
+        ConfigError: an unknown kind, or an argument missing or out of range.
+        CheckpointError: weights missing, unexpected or of other shapes, by name.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"kind={kind}: choose one of {', '.join(KINDS)}")
+    return KINDS[kind](vars(args) if isinstance(args, Namespace) else args, state)
+
+
+def load_ctm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    config = ctm_config(args, published_encoder(args))
+    return filled(config, token_spec(args, state), rename_ctm(state, config))
+
+
+def load_ctm_sort(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    """Reads the raw vector at every tick, so it has no synchronisation that asks."""
+    config = ctm_config(args, NoEncoderConfig(), reading=ReadingKind.direct)
+    spec = TaskSpec(InputKind.vector, (config.d_input,), (args["out_dims"],))
+    ours = rename_ctm(state, config)
+    for side in ("left", "right"):
+        ours[f"sync_action.{side}"] = torch.zeros(0, dtype=torch.long)
+    return filled(config, spec, ours | {"sync_action.decay": torch.zeros(0)})
+
+
+def load_ctm_qamnist(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    """Sees digits one by one, then the question; its own ticks are those of answering."""
+    require(args, QUESTION_ARGUMENTS)
+    answering = {**args, "iterations": args["iterations_for_answering"]}
+    config = ctm_config(answering, QuestionEncoderConfig(), reading=ReadingKind.scheduled)
+    spec = TaskSpec(
+        InputKind.questions,
+        (weight_of(state, "backbone_digit.layers.0.weight").shape[1], 0, 0),
+        (args["out_dims"],),
+        image_ticks=args["iterations_per_digit"],
+        code_ticks=args["iterations_per_question_part"],
+    )
+    ours = rename_ctm(state, config)
+    for name in [name for name in ours if name.startswith("encoder.project.")]:
+        ours[name.replace("encoder.", "encoder.images.", 1)] = ours.pop(name)
+    return filled(config, spec, ours)
+
+
+def load_lstm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    require(args, LSTM_ARGUMENTS)
+    config = LSTMConfig(
+        ticks=args["iterations"],
+        width=args["d_model"],
+        layers=args["num_layers"],
+        d_input=args["d_input"],
+        heads=args["heads"],
+        dropout=args.get("dropout", 0.0),
+        encoder=published_encoder(args),
+    )
+    return filled(config, token_spec(args, state), renamed_all(state, config))
+
+
+def load_feedforward(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    require(args, FEEDFORWARD_ARGUMENTS)
+    config = FeedForwardConfig(
+        hidden=args["d_model"],
+        dropout=args.get("dropout", 0.0),
+        encoder=encoder_config(args["backbone_type"], Positions.none),
+    )
+    ours = {
+        name.removeprefix("encoder."): value for name, value in renamed_all(state, config).items()
+    }
+    return filled(config, token_spec(args, state), ours)
+
+
+KINDS = {
+    "ctm": load_ctm,
+    "ctm_sort": load_ctm_sort,
+    "ctm_qamnist": load_ctm_qamnist,
+    "lstm": load_lstm,
+    "ff": load_feedforward,
+}
+
+
+def filled(config: ModelConfig, spec: TaskSpec, weights: Mapping[str, Tensor]) -> nn.Module:
+    model = build_model(config, spec)
+    load_strictly(model, weights)
+    return model
