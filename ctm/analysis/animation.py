@@ -10,13 +10,14 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from ctm.analysis import style
+from ctm.analysis.saying import Saying, SayingFigure, draw_saying
 from ctm.analysis.scene import Scene
 from ctm.analysis.thinking import ThinkingFigure, draw_strip
 
 HOLD = 1.5  # seconds that the last tick stays
 
 
-def thinking_gif(scene: Scene, path: Path | str, seconds_per_tick: float = 0.2) -> None:
+def thinking_gif(scene: Scene | Saying, path: Path | str, seconds_per_tick: float = 0.2) -> None:
     """Writes an animation of one example: a frame a tick, forever.
 
     Args:
@@ -44,17 +45,23 @@ def thinking_gif(scene: Scene, path: Path | str, seconds_per_tick: float = 0.2) 
     )
 
 
-def thinking_strip(scene: Scene, path: Path | str, ticks: Sequence[int] | None = None) -> None:
+def thinking_strip(
+    scene: Scene | Saying, path: Path | str, ticks: Sequence[int] | None = None
+) -> None:
     """Writes some ticks of one example side by side, as a still image.
 
     Args:
         scene: what to show.
         path: of the image; its folder is made where it is missing.
-        ticks: counted from 1; None: five from the first to the last.
+        ticks: counted from 1; None: five from the first to the last. (What is said over the ticks
+            shows all of them.)
 
     Raises:
         ValueError: ticks that the scene does not have.
     """
+    if isinstance(scene, Saying):
+        style.save(draw_saying(scene).figure, path)
+        return
     if ticks is None:
         ticks = sorted({int(tick) for tick in np.linspace(1, scene.ticks, 5).round()})
     with style.styled():
@@ -62,9 +69,9 @@ def thinking_strip(scene: Scene, path: Path | str, ticks: Sequence[int] | None =
 
 
 @style.styled()
-def frames(scene: Scene) -> list[Image.Image]:
+def frames(scene: Scene | Saying) -> list[Image.Image]:
     """The figure as an image at every tick."""
-    thinking = ThinkingFigure(scene)
+    thinking = SayingFigure(scene) if isinstance(scene, Saying) else ThinkingFigure(scene)
     canvas = cast(FigureCanvasAgg, thinking.figure.canvas)
     images = []
     for tick in range(scene.ticks):

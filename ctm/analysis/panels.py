@@ -32,18 +32,20 @@ class PicturePanel:
 
     def __init__(self, axes: Axes, scene: Scene, tail: int = 6, dot: float = 34) -> None:
         rows, columns = scene.token_grid
-        height, width = scene.picture.shape[:2]
+        picture = scene.moments[0][0] if scene.moments else scene.picture
+        height, width = picture.shape[:2]
         extent = (0, columns, rows, 0)
         aspect = (height / rows) / (width / columns)
-        picture = scene.picture
         if picture.ndim == 3 and picture.dtype != np.uint8:
             picture = picture.clip(0, 1)
-        axes.imshow(
+        self.picture = axes.imshow(
             picture, cmap=style.GREYS, extent=extent, aspect=aspect, interpolation="nearest"
         )
         style.unframe(axes)
         axes.set_anchor("NW")
         axes.spines[:].set(visible=True, color=style.MUTED)
+        look = {"ha": "center", "va": "center", "color": style.PAPER, "fontsize": style.HEADING}
+        self.words = axes.text(columns / 2, rows / 2, "", fontweight="bold", **look)
         self.scene, self.tail = scene, tail
         self.heat, self.gaze = scene.heat, scene.gaze
         if self.heat is None or self.gaze is None:
@@ -66,11 +68,17 @@ class PicturePanel:
         )
 
     def show(self, tick: int) -> None:
+        if self.scene.moments:
+            picture, words = self.scene.moments[tick]
+            self.picture.set_data(picture)
+            self.words.set_text(words)
         if self.heat is None or self.gaze is None:
             return
         self.glow.set_data(self.heat[tick])
         self.dots.set_offsets(self.gaze[tick])
         seen = self.gaze[max(tick - self.tail, 0) : tick + 1]
+        if np.isnan(seen[-1]).all():
+            seen = seen[:0]  # it attends to nothing now
         steps = np.stack([seen[:-1], seen[1:]], axis=2)  # (step, head, end, xy)
         self.paths.set_segments(list(steps.reshape(-1, 2, 2)))
         fades = [

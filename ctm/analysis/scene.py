@@ -1,5 +1,6 @@
 """One example's thinking, as numpy arrays: all that a picture of it needs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,6 +23,8 @@ class Scene:
         target: the right class of each position; a scalar where there is one answer.
         labels: names of the classes.
         post_activations: of the neurons at each tick.
+        moments: a picture, as large as the input's tokens lie over, and words for each tick, where
+            what is shown changes; empty: it is `picture` all the time.
 
     Raises:
         ValueError: parts that don't fit each other.
@@ -35,6 +38,7 @@ class Scene:
     target: Int[np.ndarray, "..."]
     labels: tuple[str, ...]
     post_activations: Float[np.ndarray, "ticks neurons"]
+    moments: Sequence[tuple[np.ndarray, str]] = ()
 
     def __post_init__(self) -> None:
         shape = self.picture.shape
@@ -50,6 +54,8 @@ class Scene:
             raise ValueError(
                 f"{len(self.labels)} labels, {self.probabilities.shape[-1]} classes: want one each"
             )
+        if self.moments and len(self.moments) != self.ticks:
+            raise ValueError(f"{len(self.moments)} moments, {self.ticks} ticks: want one each")
         if self.target.shape != self.probabilities.shape[1:-1]:
             raise ValueError(
                 f"target has shape {self.target.shape}, predictions have positions "
@@ -66,6 +72,7 @@ class Scene:
         token_grid: tuple[int, int],
         target: Any,
         labels: tuple[str, ...],
+        moments: Sequence[tuple[np.ndarray, str]] = (),
     ) -> Self:
         """The scene of one example of a batch.
 
@@ -73,7 +80,7 @@ class Scene:
             thoughts: of the batch, with a trace (`model(inputs, record=True)`).
             example: its index in the batch.
             picture, target: arrays or tensors on the CPU.
-            token_grid, labels: see the class.
+            token_grid, labels, moments: see the class.
 
         Raises:
             ValueError: there is no trace, or parts don't fit each other.
@@ -91,6 +98,7 @@ class Scene:
             target=np.asarray(target, dtype=np.int64),
             labels=tuple(labels),
             post_activations=trace.post_activations[example].numpy(),
+            moments=moments,
         )
 
     @property

@@ -7,12 +7,15 @@ import torch
 
 from ctm.analysis.animation import thinking_gif, thinking_strip
 from ctm.analysis.figures import neurons_figure, ticks_figure
+from ctm.analysis.saying import Saying
 from ctm.analysis.scene import Scene
 from ctm.interface import Inputs, Thoughts, each
 from ctm.layers.encoders import TokenEncoder
 from ctm.layers.questions import QuestionEncoder
+from ctm.metrics.sorting import Decoded
 from ctm.models.build import Model
 from ctm.tasks import Task
+from ctm.tasks.sort import Sort
 from ctm.tasks.task import FiniteExamples
 
 FIGURES = "figures"
@@ -33,13 +36,16 @@ def draw(
     device = next(model.parameters()).device
     with torch.inference_mode():
         thoughts = model(each(batch.inputs, lambda values: values.to(device)), record=True)
-    if task.target_shape != task.spec.output_shape[:-1]:
-        return  # the ticks answer together: there is no tick that is right or wrong to be shown
-    example = most_instructive(thoughts, batch.targets)
-    inputs = each(batch.inputs, lambda values: values[example])
-    shown = scene(model, task, thoughts, example, inputs, batch.targets[example])
+    if isinstance(task, Sort):
+        example = longest_thought(thoughts, batch.targets)
+        shown = Saying.of(thoughts, example, batch.inputs[example], batch.targets[example])
+    else:
+        example = most_instructive(thoughts, batch.targets)
+        inputs = each(batch.inputs, lambda values: values[example])
+        shown = scene(model, task, thoughts, example, inputs, batch.targets[example])
+    assert thoughts.trace is not None
     neurons_figure(
-        shown.post_activations,
+        thoughts.trace.post_activations[example].numpy(),
         figures / "neurons.png",
         f"{task.kind}: neurons while they think about one test example",
     )
@@ -68,7 +74,16 @@ def scene(
         token_grid=task.token_grid(grid),
         target=targets,
         labels=task.labels,
+        moments=task.moments(inputs, thoughts.ticks),
     )
+
+
+def longest_thought(thoughts: Thoughts, targets: torch.Tensor) -> int:
+    """The example with most right labels, and of those the one whose waits differ most."""
+    decoded = Decoded.of(thoughts.logits.cpu(), targets)
+    waits, counts = decoded.waits()
+    longest = (waits * counts).amax(1) / thoughts.ticks
+    return int((decoded.right_at.sum(1) + longest).argmax())
 
 
 def most_instructive(thoughts: Thoughts, targets: torch.Tensor) -> int:

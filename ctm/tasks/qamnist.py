@@ -284,6 +284,14 @@ class QAMNIST(Task):
         digits = inputs[0][:: self.image_ticks, 0]
         return torch.cat(list(digits), dim=1).numpy()
 
+    def moments(self, inputs: Inputs, ticks: int) -> list[tuple[np.ndarray, str]]:
+        """Digit after digit, word after word of the question, then time to answer."""
+        images, codes = inputs
+        blank = np.zeros(images.shape[-2:], np.float32)
+        shown = [(image[0].numpy(), "") for image in images]
+        shown += [(blank, _word(code)) for code in codes.tolist()]
+        return shown + [(blank, "= ?")] * (ticks - len(shown))
+
     def token_grid(self, grid: tuple[int, ...]) -> tuple[int, int]:
         """Of the digit that is shown at a tick, not of all."""
         rows, columns = grid
@@ -293,6 +301,10 @@ class QAMNIST(Task):
         """A question in a person's words: `0 + 2 - 1`."""
         words = codes[:: self.code_ticks].tolist()
         return " ".join(str(word) if word >= 0 else OPERATORS[-1 - word] for word in words)
+
+
+def _word(code: int) -> str:
+    return f"place {code}" if code >= 0 else OPERATORS[-1 - code].replace("-", "\N{MINUS SIGN}")
 
 
 def _read_question(question: str, shown: int) -> list[int]:

@@ -112,6 +112,10 @@ class Task(ABC):
     def picture(self, inputs: Any) -> Float[np.ndarray, "height width *rgb"]:
         """One input, without the batch, as a picture, grey or in 3 colours, from 0 to 1."""
 
+    def moments(self, inputs: Any, ticks: int) -> list[tuple[np.ndarray, str]]:
+        """A picture and words for each tick, where what is shown changes; empty: it stays."""
+        return []
+
     @abstractmethod
     def token_grid(self, grid: tuple[int, ...]) -> tuple[int, int]:
         """Rows and columns in which an encoder's tokens lie over the picture."""

@@ -9,7 +9,9 @@ from PIL import Image, ImageSequence
 
 from ctm.analysis.animation import thinking_gif, thinking_strip
 from ctm.analysis.answers import likeliest
+from ctm.analysis.panels import PicturePanel
 from ctm.analysis.scene import Scene
+from ctm.analysis.style import blank
 from ctm.analysis.thinking import ThinkingFigure, draw_strip
 from tests.analysis.scenes import TICKS, digit, parity
 
@@ -139,3 +141,16 @@ def test_the_strip_shows_the_ticks_asked_for():
 def test_the_strip_refuses_ticks_that_there_are_not(ticks: tuple[int, ...]):
     with pytest.raises(ValueError, match=f"want some of 1 to {TICKS}"):
         draw_strip(digit(), ticks)
+
+
+def test_what_changes_is_shown_at_its_tick():
+    pictures = [np.full((8, 8), tick / TICKS) for tick in range(TICKS)]
+    words = ["", "+", "", "= ?"]
+    panel = PicturePanel(
+        blank(3, 3, 100).add_axes((0, 0, 1, 1)),
+        replace(digit(), moments=list(zip(pictures, words, strict=True))),
+    )
+    for tick in range(TICKS):
+        panel.show(tick)
+        np.testing.assert_array_equal(panel.picture.get_array(), pictures[tick])
+        assert panel.words.get_text() == words[tick]

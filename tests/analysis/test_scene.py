@@ -64,3 +64,10 @@ def test_thoughts_without_a_trace_are_refused():
     bare = Thoughts(thoughts.logits, thoughts.certainty)
     with pytest.raises(ValueError, match="record=True"):
         Scene.of(bare, 0, picture=images[0, 0], token_grid=(8, 8), target=0, labels=DIGITS)
+
+
+def test_moments_are_one_a_tick():
+    moment = (np.zeros((8, 8)), "")
+    assert replace(digit(), moments=[moment] * TICKS).moments
+    with pytest.raises(ValueError, match=f"3 moments, {TICKS} ticks"):
+        replace(digit(), moments=[moment] * 3)

@@ -436,3 +436,15 @@ def test_a_picture_shows_the_digits_side_by_side() -> None:
     assert np.array_equal(picture[:, :SIDE], images[0, 0, 0].numpy())
     assert np.array_equal(picture[:, SIDE:], images[0, 3, 0].numpy())
     assert asked.token_grid((2, 2)) == (2, 2)
+
+
+def test_every_tick_shows_what_the_model_sees_then() -> None:
+    asked = task(image_ticks=2, code_ticks=1)
+    images, codes = asked.parse("3 7: 0 - 1")
+    moments = asked.moments((images[0], codes[0]), ticks=9)
+    assert [words for _, words in moments] == [
+        "", "", "", "", "place 0", "\N{MINUS SIGN}", "place 1", "= ?", "= ?",
+    ]  # fmt: skip
+    for (picture, _), image in zip(moments[:4], images[0, :, 0], strict=True):
+        np.testing.assert_array_equal(picture, image)
+    assert all(picture.shape == (SIDE, SIDE) and not picture.any() for picture, _ in moments[4:])
