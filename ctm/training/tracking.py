@@ -35,6 +35,23 @@ def flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
     return numbers
 
 
+def overview(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What is one number, one a readout or one a tick.
+
+    Classes, positions and lengths would be hundreds of columns; `metrics.jsonl` has them.
+    """
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name == "per_tick"
+        or isinstance(value, int | float)
+        or (
+            isinstance(value, dict)
+            and all(isinstance(part, int | float) for part in value.values())
+        )
+    }
+
+
 class JsonLines:
     """One JSON object a line: `{"step": 100, "split": "training", "loss": 0.6, ...}`.
 
@@ -85,7 +102,7 @@ def _step_of(line: str) -> float:
 
 
 class WeightsAndBiases:
-    """A W&B run, one and the same over all resumes.
+    """A W&B run, one and the same over all resumes, with an `overview` of the metrics.
 
     Args:
         mode: online, or offline (written beside the run, for `wandb sync`).
@@ -133,7 +150,8 @@ class WeightsAndBiases:
             ) from None
 
     def log(self, step: int, split: str, metrics: dict[str, Any]) -> None:
-        self.run.log({f"{split}/{name}": value for name, value in flat(metrics).items()}, step)
+        numbers = flat(overview(metrics))
+        self.run.log({f"{split}/{name}": value for name, value in numbers.items()}, step)
 
     def state_dict(self) -> dict[str, Any]:
         return {"wandb_id": self.id}

@@ -9,7 +9,7 @@ import pytest
 import wandb
 
 from ctm.errors import UserError
-from ctm.training.tracking import JsonLines, WeightsAndBiases, flat
+from ctm.training.tracking import JsonLines, WeightsAndBiases, flat, overview
 
 
 def read(file: Path) -> list[dict[str, Any]]:
@@ -91,6 +91,16 @@ def test_nested_metrics_are_flattened_by_slashes_and_ticks() -> None:
         "per_tick/loss/01": 3.0,
     }
     assert flat({}) == flat({"empty": []}) == {}
+
+
+def test_an_overview_leaves_breakdowns_out() -> None:
+    kept = {"examples": 5, "accuracy": {"certain": 0.5}, "per_tick": {"loss": [1.0, 0.5]}}
+    broken_down = {
+        "per_class": {"accuracy": [0.1] * 1000},
+        "by_length": {"accuracy": {"certain": {"1-2": 0.5}}},
+        "waiting": {"gap_edges": [0.05], "correlation_with_gap": 0.5},
+    }
+    assert overview(kept | broken_down) == kept
 
 
 # -- Weights & Biases ------------------------------------------------------------------------------
