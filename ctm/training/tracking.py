@@ -40,16 +40,12 @@ def overview(metrics: dict[str, Any]) -> dict[str, Any]:
 
     Classes, positions and lengths would be hundreds of columns; `metrics.jsonl` has them.
     """
-    return {
-        name: value
-        for name, value in metrics.items()
-        if name == "per_tick"
-        or isinstance(value, int | float)
-        or (
-            isinstance(value, dict)
-            and all(isinstance(part, int | float) for part in value.values())
-        )
-    }
+    kept: dict[str, Any] = {}
+    for name, value in metrics.items():
+        parts = value.values() if isinstance(value, dict) else [value]
+        if name == "per_tick" or all(isinstance(part, int | float) for part in parts):
+            kept[name] = value
+    return kept
 
 
 class JsonLines:
