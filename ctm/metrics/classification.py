@@ -8,6 +8,7 @@ from torchmetrics.classification import MulticlassCalibrationError
 
 from ctm.interface import Batch, Readout, TaskSpec, Thoughts
 from ctm.losses import cross_entropy
+from ctm.metrics.evaluation import add_up
 
 CALIBRATION_BINS = 15
 
@@ -38,11 +39,11 @@ class Classification:
         targets = batch.targets
         self.examples += len(targets)
         self.chosen += (thoughts.chosen(Readout.certain) + 1.0).sum()
-        _add(self.tick_sums, self._score(thoughts.logits, targets))
-        _add(self.tick_sums, {"certainty": thoughts.certainty.sum(0)})
+        add_up(self.tick_sums, self._score(thoughts.logits, targets))
+        add_up(self.tick_sums, {"certainty": thoughts.certainty.sum(0)})
         for name in Readout:
             logits = thoughts.at(name).float()
-            _add(self.readout_sums[name], self._score(logits.unsqueeze(1), targets))
+            add_up(self.readout_sums[name], self._score(logits.unsqueeze(1), targets))
             flat = logits.flatten(0, -2) if logits.dim() > 2 else logits
             self.calibration[name].update(flat.softmax(-1), targets.flatten())
 
@@ -72,8 +73,3 @@ class Classification:
         result["mean_tick"] = (self.chosen / self.examples).item()
         result["per_tick"] = per_tick
         return result
-
-
-def _add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
-    for name, value in more.items():
-        sums[name] = sums[name] + value if name in sums else value

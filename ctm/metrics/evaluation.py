@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from torch import Tensor
+
 from ctm.interface import Batch, Readout, Thoughts
 
 
@@ -24,3 +26,9 @@ class Evaluation(Protocol):
 def by(readout: Readout, values: Mapping[str, float]) -> float:
     """A metric by a readout, or by the only way there is to read all ticks."""
     return values[readout] if readout in values else next(iter(values.values()))
+
+
+def add_up(sums: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
+    """Adds the sums of one more batch to those of all before."""
+    for name, value in more.items():
+        sums[name] = sums[name] + value if name in sums else value

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ctm.interface import Batch, Readout, TaskSpec, Thoughts
 from ctm.metrics.classification import Classification
+from ctm.metrics.evaluation import add_up
 
 BINS = 10  # of route lengths
 
@@ -55,10 +56,10 @@ class RouteEvaluation:
         bins = length_bins((targets != self.wait).sum(1), self.longest)
         member = torch.nn.functional.one_hot(bins, len(self.names)).float()
         self.examples += member.sum(0)
-        _add(self.tick_sums, _scores(thoughts.logits, targets, member))
+        add_up(self.tick_sums, _scores(thoughts.logits, targets, member))
         for name in Readout:
             logits = thoughts.at(name).unsqueeze(1)
-            _add(self.readout_sums[name], _scores(logits, targets, member))
+            add_up(self.readout_sums[name], _scores(logits, targets, member))
 
     def result(self) -> dict[str, Any]:
         counts = dict(zip(self.names, self.examples.int().tolist(), strict=True))
@@ -89,8 +90,3 @@ def _scores(
     right = (logits.argmax(-1) == targets.unsqueeze(1)).float()
     scores = {"accuracy": right.mean(2), "accuracy_whole": right.amin(2)}
     return {name: torch.einsum("bt,bl->tl", score, member) for name, score in scores.items()}
-
-
-def _add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
-    for name, value in more.items():
-        sums[name] = sums[name] + value if name in sums else value

@@ -12,6 +12,7 @@ from torch import Tensor
 from ctm.config import wanted
 from ctm.errors import UserError
 from ctm.interface import Batch, InputKind, TaskSpec
+from ctm.metrics.positions import PositionEvaluation
 from ctm.tasks.task import FixedExamples, Task
 
 PARTS = 32  # of all sequences: one for validation, one for test, the others for training
@@ -118,6 +119,9 @@ class Parity(Task):
         generator = torch.Generator().manual_seed(part.value)
         signs = draw_signs(size, self.length, generator, part)
         return FixedExamples(signs, targets_of(signs))
+
+    def evaluation(self, device: torch.device | str = "cpu") -> PositionEvaluation:
+        return PositionEvaluation(self.spec, device)
 
     def parse(self, text: str) -> Float[Tensor, "1 length"]:
         """A string of 0 and 1: every 1 is a -1 of the sequence and turns the parity."""

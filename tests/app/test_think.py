@@ -61,7 +61,11 @@ def test_a_mistake_is_one_line(arguments: list[str], said: str, trained: Path) -
         (["run=nowhere"], "nowhere: no such folder"),
         (["run=run", "device=tpu"], "device=tpu: want cpu or cuda"),
         (["run=run", "batch_size=0"], "batch_size=0: want a whole number of 1 or more"),
-        ([], "run missing; usage: run=... [device=cpu] [batch_size=256]"),
+        (
+            ["run=run", "reapply=data"],
+            "reapply=data: for models of mazes; this one's task is parity",
+        ),
+        ([], "run missing; usage: run=... [device=cpu] [batch_size=256] [reapply=]"),
     ],
 )
 def test_a_mistake_in_evaluate_is_one_line(arguments: list[str], said: str, trained: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ctm.errors import UserError
+from ctm.tasks.mazes import open_test
 from ctm.tasks.mazes.generate import draw_mazes
 from ctm.tasks.mazes.maze import MazeArrays
 from ctm.tasks.mazes.pictures import (
@@ -20,6 +21,7 @@ from ctm.tasks.mazes.pictures import (
     read_mazes,
     write_pictures,
 )
+from ctm.tasks.mazes.store import MazeSettings, make_mazes
 from tests.tasks.maze_search import STEPS, place_of
 
 NAMES = [f"maze {number}" for number in range(60)]
@@ -222,3 +224,12 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:60])
     with pytest.raises(UserError, match=r"2.png: not a picture that can be read"):
         PictureFolder.open(tmp_path, 11).take(np.arange(3))
+
+
+@pytest.mark.parametrize("side", [7, 13])
+def test_test_mazes_of_any_side_open_from_either_format(side: int, tmp_path: Path) -> None:
+    make_mazes(tmp_path / "set", MazeSettings(side, train=3, test=12, seed=0))
+    mazes = open_test(tmp_path / "set")
+    assert (mazes.side, len(mazes)) == (side, 12)
+    write_pictures(mazes, tmp_path / "pictures" / "test")
+    assert_equal(open_test(tmp_path / "pictures"), mazes)

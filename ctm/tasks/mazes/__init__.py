@@ -16,7 +16,7 @@ from ctm.interface import InputKind, TaskSpec
 from ctm.metrics.evaluation import Evaluation
 from ctm.metrics.routes import RouteEvaluation
 from ctm.tasks.mazes.examples import MazeExamples, MazeSource
-from ctm.tasks.mazes.maze import ARROWS, Move, PixelRange, model_inputs
+from ctm.tasks.mazes.maze import ARROWS, MazeArrays, Move, PixelRange, model_inputs
 from ctm.tasks.mazes.pictures import PictureFolder, check_shape, open_picture, read_layouts
 from ctm.tasks.mazes.store import MazeSet, MazeSettings, make_mazes
 from ctm.tasks.task import Task
@@ -27,6 +27,17 @@ class Source(StrEnum):
 
     generated = "generated"  # what scripts/make_mazes.py writes
     png = "png"  # folders train and test of pictures, as published
+
+
+def open_test(folder: Path) -> MazeArrays:
+    """The test mazes of a folder, generated ones or pictures, of any side, with whole routes.
+
+    Raises:
+        UserError: there are none, or they are damaged.
+    """
+    pictures = folder / "test"
+    split = PictureFolder.open(pictures) if pictures.is_dir() else MazeSet.open(folder).test
+    return split.take(np.arange(split.size))
 
 
 @dataclass

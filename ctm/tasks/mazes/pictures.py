@@ -189,16 +189,19 @@ class PictureFolder:
     side: int
 
     @classmethod
-    def open(cls, folder: Path, side: int) -> "PictureFolder":
+    def open(cls, folder: Path, side: int | None = None) -> "PictureFolder":
         """All PNG files of a folder and of those within.
 
+        Args:
+            side: that all should have; None: that of the first.
+
         Raises:
-            UserError: there are none.
+            UserError: there are none, or the first can't be read.
         """
         files = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".png"))
         if not files:
             raise UserError(f"{folder}: no PNG files there; want pictures of solved mazes")
-        return cls(files, side)
+        return cls(files, len(open_picture(files[0])) if side is None else side)
 
     @property
     def size(self) -> int:
