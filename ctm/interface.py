@@ -91,12 +91,19 @@ class TaskSpec:
         return math.prod(self.output_shape[:-1])
 
     def blank_inputs(self, batch: int, device: torch.device | str) -> Any:
-        """Inputs of the right shape and no content, to count operations with."""
-        if self.input_kind is InputKind.questions:  # the shortest: one image, shown and named
-            image = torch.ones(batch, self.image_ticks, *self.input_shape, device=device)
-            return image, torch.zeros(batch, self.code_ticks, dtype=torch.long, device=device)
+        """Inputs of the right shape and no content; of questions the shortest: an image, named."""
+        if self.input_kind is InputKind.questions:
+            return self.blank_question(batch, device, images=1, codes=1)
         sizes = [size or USUAL_SIDE for size in self.input_shape]
         return torch.ones(batch, *sizes, device=device)
+
+    def blank_question(
+        self, batch: int, device: torch.device | str, *, images: int, codes: int
+    ) -> tuple[Tensor, Tensor]:
+        """So many images and codes, each shown as long as it should be."""
+        shown = torch.ones(batch, images * self.image_ticks, *self.input_shape, device=device)
+        moments = codes * self.code_ticks
+        return shown, torch.zeros(batch, moments, dtype=torch.long, device=device)
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,8 @@ class Batch:
 class Trace:
     """All that happened inside a model, tick by tick: float32, detached, on the CPU.
 
-    `attention` and `sync_action` are None for a model without attention.
+    What a model doesn't have is None: `attention` and `sync_action` without attention, both syncs
+    without synchronisation. An LSTM's post-activations are its top hidden state.
     """
 
     post_activations: Float[Tensor, "batch ticks neurons"]

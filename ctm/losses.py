@@ -17,7 +17,17 @@ def cross_entropy(
     logits: Float[Tensor, "batch ticks *positions classes"],
     targets: Int[Tensor, "batch *positions"],
 ) -> Float[Tensor, "batch ticks *positions"]:
-    """Cross-entropy at every tick and position, in float32 or better."""
+    """Cross-entropy at every tick and position, in float32 or better.
+
+    Raises:
+        ConfigError: the targets are not a class for each position.
+    """
+    if targets.shape[1:] != logits.shape[2:-1]:
+        raise ConfigError(
+            f"loss: targets of {tuple(targets.shape[1:])} for predictions of "
+            f"{tuple(logits.shape[2:-1])}; want a class for each position, or choose loss=sort "
+            "where labels are said over the ticks"
+        )
     ticks = logits.shape[1]
     repeated = targets.unsqueeze(1).expand(-1, ticks, *targets.shape[1:])
     logits = logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32))
@@ -53,7 +63,9 @@ class TwoTickLoss(nn.Module):
     def forward(
         self, thoughts: Thoughts, targets: Int[Tensor, "batch *positions"]
     ) -> Float[Tensor, ""]:
-        thoughts = thoughts.answers if self.last is None else thoughts.last_ticks(self.last)
+        thoughts = thoughts.answers
+        if self.last is not None:
+            thoughts = thoughts.last_ticks(self.last)
         losses = self.per_tick(thoughts, targets)
         rows = torch.arange(len(losses), device=losses.device)
         least = losses[rows, losses.argmin(1)]
@@ -93,10 +105,10 @@ class MazeLoss(TwoTickLoss):
                 "loss=maze: it is for routes, targets of (batch, steps); these have "
                 f"{targets.dim()} axis(es); choose loss=two_tick"
             )
+        losses = cross_entropy(thoughts.logits, targets)
         upto = self.upto(thoughts, targets).unsqueeze(1)
         steps = torch.arange(targets.shape[1], device=targets.device)
         counts = (steps < upto).unsqueeze(1)
-        losses = cross_entropy(thoughts.logits, targets)
         return (losses * counts).sum(2) / upto
 
 

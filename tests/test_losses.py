@@ -139,6 +139,15 @@ def test_two_ticks_of_an_example_are_taught(loss: TwoTickLoss) -> None:
     assert taught == [set(two) for two in zip(least, chosen, strict=True)]
 
 
+@pytest.mark.parametrize("last", [1, 2, 9])
+def test_ticks_in_which_inputs_still_come_never_take_part(last: int) -> None:
+    logits, targets = problem((6, 7, 5), seed=3)
+    loss = TwoTickLoss(last=last)(Thoughts.of(logits, answering=2), targets)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert not gradient[:, :5].any()
+    assert gradient[:, 5:].any()
+
+
 def test_only_the_last_ticks_take_part_where_so_told() -> None:
     logits, targets = problem((6, 7, 5), seed=3)
     loss = TwoTickLoss(last=3)(Thoughts.of(logits), targets)

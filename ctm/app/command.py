@@ -1,5 +1,6 @@
 """What all commands share: a user's mistake is answered by one line, never by a traceback."""
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from omegaconf import DictConfig
 
 from ctm.app.compose import CONFIGS, Experiment, checked, compose, register_schemas
 from ctm.errors import UserError
+from ctm.tasks.opening import first_line
 
 Arguments = TypeVar("Arguments")
 BAD_INPUT = 2  # exit status
@@ -31,6 +33,9 @@ def one_line_errors() -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
             raise
         say("out of memory; take a smaller trainer.batch_size, or a smaller model")
+        sys.exit(BAD_INPUT)
+    except MemoryError as error:  # numpy's says how much was asked for
+        say(f"out of memory ({first_line(error)}); ask for something smaller")
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:  # training itself saves first: ctm/training/interrupts.py
         sys.exit(128 + signal.SIGINT)
@@ -73,15 +78,22 @@ def key_value_command(
     return command
 
 
+def optional(argument: tuple[str, Any]) -> bool:
+    return argument[1] is not MISSING
+
+
 def parse(arguments_class: type[Arguments], texts: Sequence[str]) -> Arguments:
-    """Reads `name=value` arguments.
+    """Reads `name=value` arguments; a field named `task_folder` is typed `task.folder=...`.
 
     Raises:
         UserError: another form, an unknown name, or a name missing.
     """
-    known: dict[str, Any] = {field.name: field.default for field in fields(arguments_class)}  # pyright: ignore
+    known: dict[str, Any] = {
+        re.sub("^task_", "task.", field.name): field.default
+        for field in fields(arguments_class)  # pyright: ignore
+    }
     usage = " ".join(f"{name}=..." if default is MISSING else f"[{name}={default}]"
-                     for name, default in known.items())  # fmt: skip
+                     for name, default in sorted(known.items(), key=optional))  # fmt: skip
     values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -91,4 +103,4 @@ def parse(arguments_class: type[Arguments], texts: Sequence[str]) -> Arguments:
     missing = [name for name, default in known.items() if default is MISSING and name not in values]
     if missing:
         raise UserError(f"{', '.join(missing)} missing; usage: {usage}")
-    return arguments_class(**values)
+    return arguments_class(**{name.replace(".", "_"): value for name, value in values.items()})

@@ -1,5 +1,7 @@
 """What would be trained: the composed configuration, the parts, their sizes and their cost."""
 
+from typing import NamedTuple
+
 import torch
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -8,24 +10,23 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ctm.app.compose import Experiment
-from ctm.interface import TaskSpec
 from ctm.models.build import build_model
 from ctm.models.feedforward import FeedForward
+from ctm.tasks import Task
 
 
 def describe(experiment: Experiment, console: Console) -> None:
     """Prints all of it, building the model on the meta device: shapes without memory."""
-    spec = experiment.task.spec
-    model = build_model(experiment.model, spec, device="meta")
+    model = build_model(experiment.model, experiment.task.spec, device="meta")
     console.print(OmegaConf.to_yaml(OmegaConf.create(experiment.plain)))
     console.print(parts_table(model))
-    whole, tick = flops(model, spec)
+    cost = flops(model, experiment.task)
     total = count(model)
     console.print(
         f"parameters: {total}\n"
-        f"flops per example: {whole} forward, at {model.ticks} ticks\n"
-        f"flops per tick: {tick} forward\n"
-        f"{total:,} parameters, {si(whole)}FLOP an example, {si(tick)}FLOP a tick "
+        f"flops per example: {cost.example} forward, at {cost.ticks} ticks\n"
+        f"flops per tick: {cost.tick} forward\n"
+        f"{total:,} parameters, {si(cost.example)}FLOP an example, {si(cost.tick)}FLOP a tick "
         "(a multiplication and an addition are 2; training takes about 3 times as many)"
     )
 
@@ -53,21 +54,30 @@ def count(module: nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
-def flops(model: nn.Module, spec: TaskSpec) -> tuple[int, int]:
-    """Operations of one example's forward pass, and of one more tick of it if there can be one.
+class Cost(NamedTuple):
+    """Operations of one example's forward pass, the ticks it takes, and operations of one more."""
+
+    example: int
+    ticks: int
+    tick: int
+
+
+def flops(model: nn.Module, task: Task) -> Cost:
+    """What an example costs, the largest of those trained on.
 
     Counted by torch in matrix products, convolutions and attention; elementwise work is left out.
     """
 
-    def of(ticks: int | None) -> int:
+    def of(ticks: int | None) -> tuple[int, int]:
         # two examples: a batch of one would let products take other shapes
-        inputs = spec.blank_inputs(2, "meta")
+        inputs = task.blank_inputs(2, "meta")
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model.eval()(inputs, ticks=ticks)
-        return counter.get_total_flops() // 2
+            thoughts = model.eval()(inputs, ticks=ticks)
+        return counter.get_total_flops() // 2, thoughts.ticks
 
-    whole = of(None)
-    return whole, whole if isinstance(model, FeedForward) else of(2) - of(1)
+    example, ticks = of(None)
+    more = example if isinstance(model, FeedForward) else of(2)[0] - of(1)[0]
+    return Cost(example, ticks, more)
 
 
 def si(number: float) -> str:

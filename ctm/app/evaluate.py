@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ctm.app.console import plain_console
-from ctm.app.trained import open_trained
+from ctm.app.trained import TrainedArguments, open_trained
 from ctm.errors import UserError
 from ctm.models.build import Model
 from ctm.models.feedforward import FeedForward, Head
@@ -19,11 +19,10 @@ from ctm.tasks.mazes.reapply import reapply
 from ctm.training.evaluation import evaluate as measure
 
 
-@dataclass(frozen=True)
-class EvaluateArguments:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateArguments(TrainedArguments):
     """Arguments of `scripts/evaluate.py`."""
 
-    run: str  # folder of a run (its last checkpoint is taken) or of a checkpoint
     device: str = "cpu"
     batch_size: str = "256"
     reapply: str = ""  # folder of mazes of any side, to be asked about again and again
@@ -37,7 +36,7 @@ def evaluate(arguments: EvaluateArguments) -> None:
         raise UserError(f"device={arguments.device}: want cpu or cuda")
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise UserError("device=cuda: no CUDA GPU here; want cpu")
-    model, task, readout = open_trained(Path(arguments.run), arguments.device)
+    model, task, readout = open_trained(arguments, arguments.device)
     mazes = mazes_to_reapply(arguments.reapply, model, task) if arguments.reapply else None
     metrics = measure(
         model,

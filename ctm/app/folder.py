@@ -14,9 +14,10 @@ from ctm.errors import UserError, listed
 
 SETTINGS, LOCK = "config.yaml", ".lock"
 PARTIAL = ".partial"  # end of a name while its file is written
-# settings that change where and how fast a run is computed or watched, not what it computes
+# settings that change where and how fast a run is computed or watched, not what it computes (a
+# data set may have moved; that it is the same is for its task to check)
 FREE = ("describe", "run_dir", "tracker", "trainer.accelerator", "trainer.workers",
-        "trainer.keep_every", "task.folder", "task.download", "model.engine",
+        "trainer.keep_every", "task.folder", "task.download", "task.make", "model.engine",
         "model.checkpoint_neurons", "model.checkpoint_ticks")  # fmt: skip
 
 

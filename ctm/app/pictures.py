@@ -79,10 +79,10 @@ def scene(
 
 
 def longest_thought(thoughts: Thoughts, targets: torch.Tensor) -> int:
-    """The example with most right labels, and of those the one whose waits differ most."""
+    """The example with most right labels, and of those the one with the longest wait."""
     decoded = Decoded.of(thoughts.logits.cpu(), targets)
     waits, counts = decoded.waits()
-    longest = (waits * counts).amax(1) / thoughts.ticks
+    longest = (waits * counts).amax(1) / (thoughts.ticks + 1)  # less than one label
     return int((decoded.right_at.sum(1) + longest).argmax())
 
 

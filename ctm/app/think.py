@@ -1,27 +1,25 @@
 """One input, thought about in the open."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from rich.table import Table
 
 from ctm.app.console import plain_console
-from ctm.app.trained import open_trained
+from ctm.app.trained import TrainedArguments, open_trained
 from ctm.interface import Readout
 
 
-@dataclass(frozen=True)
-class ThinkArguments:
+@dataclass(frozen=True, kw_only=True)
+class ThinkArguments(TrainedArguments):
     """Arguments of `scripts/think.py`."""
 
-    run: str  # folder of a run or of a checkpoint
-    input: str  # as the task reads it: a string of 0 and 1, or the path of a picture
+    input: str  # as the task reads it: bits, numbers, a question, the path of a picture
 
 
 def think(arguments: ThinkArguments) -> None:
     """Prints answer and certainty tick by tick."""
-    model, task, readout = open_trained(Path(arguments.run))
+    model, task, readout = open_trained(arguments)
     inputs = task.parse(arguments.input)
     with torch.inference_mode():
         thoughts = model(inputs)

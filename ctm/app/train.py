@@ -66,7 +66,7 @@ def rehearse(experiment: Experiment) -> None:
     steps = experiment.trainer.steps
     instantiate(experiment.schedule, "schedule", optimizer=optimizer, steps=steps)
     loss = instantiate(experiment.loss, "loss")
-    thoughts = model(spec.blank_inputs(2, "meta"))
+    thoughts = model(experiment.task.blank_inputs(2, "meta"))
     blank = torch.zeros(thoughts.logits.shape)  # for real: CTC can't do without numbers
     targets = torch.zeros(2, *experiment.task.target_shape, dtype=torch.long)
     loss(Thoughts.of(blank, answering=thoughts.answering), targets)

@@ -99,4 +99,4 @@ class ContinuousThoughtMachine(TickingModel):
         return State(history, z, self.sync_action.start(z), self.sync_out.start(z))
 
     def seen(self, before: State, after: State) -> dict[str, Tensor]:
-        return {"pre_activations": after.history[:, :, -1], "sync_out": self.sync_out(after.out)}
+        return {"pre_activations": after.history[:, :, -1]}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ctm.errors import ConfigError
 from ctm.interface import Inputs, Thoughts, Trace, batch_size
 from ctm.layers.reading import Attention, Reader, Reading
-from ctm.layers.sync import Sums
+from ctm.layers.sync import Sums, Synchronisation
 from ctm.models.stretches import Stretches
 
 
@@ -82,7 +82,7 @@ class TickingModel(nn.Module, ABC):
         """One internal tick: from a state and a way to read the data to the next state. Pure."""
 
     def seen(self, before: Any, after: Any) -> dict[str, Tensor]:
-        """What a trace shows of a tick, beside the post-activations and the attention."""
+        """What a trace shows of a tick that only this kind of model has."""
         return {}
 
     def readings(self, inputs: Inputs, ticks: int) -> list[Reading]:
@@ -152,10 +152,15 @@ class Recorder:
 
     @torch.no_grad()
     def note(self, before: TickState, after: TickState, reading: Reading) -> None:
-        seen = {"post_activations": after.z} | self.model.seen(before, after)
+        model = self.model
+        seen = {"post_activations": after.z} | model.seen(before, after)
+        if isinstance(model.sync_out, Synchronisation):
+            seen["sync_out"] = model.sync_out(after.out)
         if isinstance(reading, Attention):
-            asked = self.model.sync_action(before.action)
-            seen |= {"sync_action": asked, "attention": reading.weights(asked)}
+            asked = model.sync_action(before.action)
+            seen["attention"] = reading.weights(asked)
+            if isinstance(model.sync_action, Synchronisation):
+                seen["sync_action"] = asked
         self.ticks.append({name: value.detach().float().cpu() for name, value in seen.items()})
 
     def trace(self) -> Trace:

@@ -202,6 +202,11 @@ class QAMNIST(Task):
             code_ticks=self.code_ticks,
         )
 
+    def blank_inputs(self, batch: int, device: torch.device | str) -> Inputs:
+        """The longest question."""
+        codes = 2 * self.max_operations + 1
+        return self.spec.blank_question(batch, device, images=self.max_digits, codes=codes)
+
     @property
     def labels(self) -> tuple[str, ...]:
         return tuple("0123456789")

@@ -82,6 +82,10 @@ class Task(ABC):
         """Of one target; unless a task says otherwise a class for each position of a prediction."""
         return self.spec.output_shape[:-1]
 
+    def blank_inputs(self, batch: int, device: torch.device | str) -> Inputs:
+        """Inputs as large as any to train on, without content, to count operations with."""
+        return self.spec.blank_inputs(batch, device)
+
     @property
     @abstractmethod
     def labels(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import ctm
 from ctm.app.compose import compose, experiments
 from ctm.app.train import train
 from ctm.training.progress import ProgressReport
+from tests.app.commands import complaint, run_well
 from tests.tasks import picture_files
 
 # what makes any experiment small; of the models' settings each takes those that it has
@@ -92,3 +93,16 @@ def test_two_steps_an_evaluation_and_a_resume(
     expected, found = weights(whole), weights(stopped)
     assert expected.keys() == found.keys()
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("loss", ["two_tick", "maze"])
+def test_a_loss_that_is_not_for_sorting_is_refused_in_one_line(loss: str, tmp_path: Path) -> None:
+    line = complaint("train.py", "experiment=sort/quick", f"loss={loss}", cwd=tmp_path, apart=True)
+    assert "want a class for each position, or choose loss=sort" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_question_is_described_by_its_longest(tmp_path: Path) -> None:
+    out = run_well("train.py", "experiment=qamnist/ctm_10", "describe=true", cwd=tmp_path)
+    # 4 digits, 4 operations (9 codes) and the answer, 10 ticks each
+    assert "forward, at 140 ticks" in out

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ctm.app.trained import open_trained
+from ctm.app.trained import TrainedArguments, open_trained
 from ctm.interface import Readout
 from ctm.tasks.mazes import open_test
 from ctm.tasks.mazes.reapply import TIMES, reapply
@@ -35,11 +35,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_larger_mazes_are_measured_as_by_the_function(folder: Path) -> None:
     out = run_well("evaluate.py", "run=run", "reapply=larger", cwd=folder)
     found = json.loads(out)["reapplied"]
-    model = open_trained(folder / "run").model
+    model = open_trained(TrainedArguments(run=str(folder / "run"))).model
     expected = reapply(model, open_test(folder / "larger"), readout=Readout.certain)
     assert found == {"folder": "larger", "side": 13, "readout": "certain", **expected}
     assert len(found["solved_after"]) == TIMES
     assert sum(found["by_length"]["examples"].values()) == 30
+
+
+def test_mazes_may_have_moved_since_the_training(folder: Path) -> None:
+    there = json.loads(run_well("evaluate.py", "run=run", cwd=folder))["test"]
+    (folder / "data" / "mazes-9").rename(folder / "moved")
+    try:
+        line = complaint("evaluate.py", "run=run", "task.folder=elsewhere", cwd=folder)
+        moved = run_well("evaluate.py", "run=run", "task.folder=moved", cwd=folder)
+    finally:
+        (folder / "moved").rename(folder / "data" / "mazes-9")
+    assert "elsewhere" in line
+    assert json.loads(moved)["test"]["accuracy"] == there["accuracy"]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,13 @@ def test_a_mistake_is_one_line(arguments: list[str], said: str, trained: Path) -
             ["run=run", "reapply=data"],
             "reapply=data: for models of mazes; this one's task is parity",
         ),
-        ([], "run missing; usage: run=... [device=cpu] [batch_size=256] [reapply=]"),
+        (["run=run", "task.folder=x"], "task.folder=x: the task parity has no such setting"),
+        (["run=run", "task.download=1"], "task.download=1: want true or false"),
+        (
+            [],
+            "run missing; usage: run=... [task.folder=] [task.download=false] [device=cpu] "
+            "[batch_size=256] [reapply=]",
+        ),
     ],
 )
 def test_a_mistake_in_evaluate_is_one_line(arguments: list[str], said: str, trained: Path) -> None:

@@ -1,129 +1,26 @@
-"""From settings to models: the paper's sizes, no weights on the meta device, and refusals."""
+"""From settings to models: every part that can be chosen, the meta device, and refusals."""
 
 from typing import Any
 
 import pytest
 import torch
 
-from ctm.benchmark.rows import CIFAR10, IMAGENET, MAZES
 from ctm.errors import ConfigError
-from ctm.interface import InputKind, TaskSpec
+from ctm.interface import TaskSpec
 from ctm.layers.positions import Positions
 from ctm.layers.reading import ReadingKind
-from ctm.layers.sync import Pairing
 from ctm.models.build import build_model
 from ctm.models.config import (
     ConvEncoderConfig,
     CTMConfig,
     EncoderConfig,
-    NeuronModels,
     NoEncoderConfig,
     ParityEncoderConfig,
     ResNetEncoderConfig,
     ShallowWideEncoderConfig,
     VectorEncoderConfig,
 )
-from tests.build import IMAGE, SIGNS, VARIANTS, VECTOR, Variant, small
-
-
-def images(*output_shape: int) -> TaskSpec:
-    return TaskSpec(InputKind.image, (3, 0, 0), output_shape)
-
-
-def parity(ticks: int, memory_length: int) -> Variant:
-    config = CTMConfig(
-        ticks=ticks,
-        memory_length=memory_length,
-        neurons=1024,
-        d_input=512,
-        heads=8,
-        pairing=Pairing.semi_dense,
-        sync_out=32,
-        sync_action=32,
-        nlm_hidden=16,
-        encoder=ParityEncoderConfig(),
-    )
-    return Variant(config, TaskSpec(InputKind.signs, (64,), (64, 2)))
-
-
-def cifar100(neurons: int) -> Variant:
-    config = CTMConfig(
-        neurons=neurons,
-        d_input=512,
-        heads=8,
-        synapse_depth=4,
-        pairing=Pairing.random,
-        sync_out=2048,
-        sync_action=1024,
-        self_pairs=32,
-        memory_length=25,
-        nlm_hidden=32,
-        encoder=ResNetEncoderConfig(depth=34, stages=2),
-    )
-    return Variant(config, images(100))
-
-
-def ablation(neuron_models: NeuronModels, neurons: int, depth: int) -> Variant:
-    config = CTMConfig(
-        neurons=neurons,
-        d_input=256,
-        heads=4,
-        synapse_depth=depth,
-        pairing=Pairing.random,
-        sync_out=1024,
-        sync_action=1024,
-        memory_length=25,
-        nlm_hidden=32,
-        neuron_models=neuron_models,
-        encoder=ResNetEncoderConfig(depth=18, stages=1),
-    )
-    return Variant(config, images(50, 5))
-
-
-SORTING = CTMConfig(
-    neurons=512,
-    d_input=30,
-    synapse_depth=4,
-    pairing=Pairing.random,
-    sync_out=32,
-    sync_action=0,
-    memory_length=25,
-    nlm_hidden=4,
-    reading=ReadingKind.direct,
-    encoder=NoEncoderConfig(),
-)
-PAPER = {
-    "parity 1/1": (parity(1, 1), 4_908_706),
-    "parity 10/5": (parity(10, 5), 5_043_874),
-    "parity 25/10": (parity(25, 10), 5_212_834),
-    "parity 50/25": (parity(50, 25), 5_719_714),
-    "parity 75/25": (parity(75, 25), 5_719_714),
-    "parity 100/50": (parity(100, 50), 6_564_514),
-    "maze": (Variant(MAZES.config, images(100, 5)), 31_998_330),
-    "imagenet": (Variant(IMAGENET.config, images(1000)), 185_989_886),
-    "cifar10": (Variant(CIFAR10.config, images(10)), 1_032_648),
-    "ablation, whole": (ablation(NeuronModels.private, 1024, 8), 8_967_160),
-    "ablation, no neuron-level models": (ablation(NeuronModels.none, 1045, 10), 8_948_885),
-    "sorting": (Variant(SORTING, TaskSpec(InputKind.vector, (30,), (31,))), 897_197),
-}
-
-
-def parameters(described: Variant) -> int:
-    model = build_model(described.config, described.spec, device="meta")
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-@pytest.mark.parametrize("row", PAPER)
-def test_models_of_the_paper_have_its_number_of_parameters(row: str) -> None:
-    described, wanted = PAPER[row]
-    assert parameters(described) == wanted
-
-
-def test_models_of_the_papers_width_study_have_its_millions_of_parameters() -> None:
-    millions = [
-        round(parameters(cifar100(neurons)) / 1e6, 2) for neurons in (128, 256, 512, 1024, 2048)
-    ]
-    assert millions == [3.53, 3.97, 5.11, 8.48, 19.60]
+from tests.build import IMAGE, SIGNS, VARIANTS, VECTOR, small
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -138,6 +138,15 @@ def test_recorded_attention_sums_to_one_without_dropout() -> None:
     torch.testing.assert_close(trace.attention.sum(-1), torch.ones(3, 4, 2))
 
 
+def test_a_machine_without_synchronisation_records_none() -> None:
+    single = variant(SIGNS, ParityEncoderConfig(), pairing=Pairing.none)
+    trace = single.model()(single.inputs(), record=True).trace
+    assert trace is not None
+    assert trace.pre_activations is not None
+    assert trace.attention is not None
+    assert trace.sync_out is trace.sync_action is None
+
+
 # -- examples of a batch ---------------------------------------------------------------------------
 
 

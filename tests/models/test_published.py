@@ -360,6 +360,9 @@ def test_an_image_model_without_its_first_layer_is_refused_by_name() -> None:
         ("backbone_type", "resnet18-5", "1 to 4"),
         ("positional_embedding_type", "sinus", "custom-rotational-1d"),
         ("positional_embedding_type", "custom-rotational", "rotational_1d"),
+        ("positional_embedding_type", [], "custom-rotational-1d"),
+        ("backbone_type", None, "backbone_type missing"),
+        ("d_model", "wide", "d_model=wide: want a whole number"),
         ("heads", 5, "divisor"),
     ],
 )

@@ -1,27 +1,33 @@
 """Mazes as pictures: how they look, and what comes back of them."""
 
+import sys
+import tracemalloc
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from ctm.errors import UserError
-from ctm.tasks.mazes import open_test
+from ctm.tasks.mazes import open_test, pictures
 from ctm.tasks.mazes.generate import draw_mazes
 from ctm.tasks.mazes.maze import MazeArrays
 from ctm.tasks.mazes.pictures import (
     PictureFolder,
+    check_room,
     draw,
-    open_picture,
     read_hub_record,
     read_layouts,
     read_mazes,
+    read_pixels,
     write_pictures,
+    write_set_pictures,
 )
-from ctm.tasks.mazes.store import MazeSettings, make_mazes
+from ctm.tasks.mazes.store import MazeSet, MazeSettings, make_mazes
 from tests.tasks.maze_search import STEPS, place_of
 
 NAMES = [f"maze {number}" for number in range(60)]
@@ -102,9 +108,129 @@ def test_pictures_of_other_modes_and_nearly_right_colours_are_read(tmp_path: Pat
     (mazes, pixels) = drawn(1), draw(drawn(1))[0]
     for mode in ("RGB", "RGBA", "P"):
         Image.fromarray(pixels).convert(mode).save(tmp_path / "maze.png")
-        assert_equal(read_mazes(open_picture(tmp_path / "maze.png")[None], NAMES[:1]), mazes)
+        assert_equal(read_mazes(read_pixels(tmp_path / "maze.png")[None], NAMES[:1]), mazes)
     faded = (30 + pixels * (195 / 255)).astype(np.uint8)
     assert_equal(read_mazes(faded[None], NAMES[:1]), mazes)
+
+
+# -- whole sets ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mazes(tmp_path_factory: pytest.TempPathFactory) -> MazeSet:
+    folder = tmp_path_factory.mktemp("mazes") / "set"
+    make_mazes(folder, MazeSettings(11, train=101, test=25, seed=0))
+    return MazeSet.open(folder)
+
+
+def test_a_set_is_drawn_some_mazes_at_a_time(
+    mazes: MazeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+
+    def counting(some: MazeArrays) -> np.ndarray:
+        counts.append(len(some))
+        return draw(some)
+
+    monkeypatch.setattr(pictures, "CHUNK", 40)
+    monkeypatch.setattr(pictures, "draw", counting)
+    write_set_pictures(mazes, tmp_path / "drawn")
+    assert counts == [40, 40, 21, 25]
+    for name, split in (("train", mazes.train), ("test", mazes.test)):
+        folder = PictureFolder.open(tmp_path / "drawn" / name, 11)
+        assert_equal(folder.take(np.arange(folder.size)), split.take(np.arange(split.size)))
+    assert [path.name for path in sorted((tmp_path / "drawn" / "train").iterdir())][::50] == [
+        "000.png",
+        "050.png",
+        "100.png",
+    ]
+
+
+def test_drawing_takes_bytes_not_words() -> None:
+    some = drawn(200, side=39)
+    tracemalloc.start()
+    pixels = draw(some)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert pixels.dtype == np.uint8
+    assert peak < 5 * pixels.nbytes
+
+
+def test_drawing_tells_how_far_it_is(mazes: MazeSet, tmp_path: Path) -> None:
+    for terminal in (False, True):
+        console = Console(record=True, force_terminal=terminal, width=100, file=StringIO())
+        write_set_pictures(mazes, tmp_path / str(terminal), console)
+        said = console.export_text()
+        assert "drawing 126 mazes of 11x11" in said
+        assert ("126/126" in said) == terminal
+
+
+@pytest.mark.parametrize("there", ["train/0.png", "test/deep/0.png", "train/notes.txt"])
+def test_pictures_are_not_mixed_with_what_is_there(
+    mazes: MazeSet, tmp_path: Path, there: str
+) -> None:
+    file = tmp_path / there
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    for refuse in (check_room, lambda folder: write_set_pictures(mazes, folder)):
+        with pytest.raises(UserError) as refused:
+            refuse(tmp_path)
+        place = tmp_path / Path(there).parts[0]
+        assert str(refused.value) == (
+            f"{place}: holds files already; choose another folder or delete it"
+        )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+
+
+def test_empty_folders_and_other_files_are_no_hindrance(mazes: MazeSet, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    check_room(tmp_path)
+    write_set_pictures(mazes, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "test", "train"]
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="has no /proc")
+
+
+@pytest.mark.parametrize("place", ["file", "file/deep/x", pytest.param("full/x", marks=linux)])
+def test_a_place_that_cannot_be_written_is_refused_in_one_line(
+    mazes: MazeSet, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "full").symlink_to("/proc/self")  # not even root makes files there
+    for refuse in (check_room, lambda folder: write_set_pictures(mazes, folder)):
+        with pytest.raises(UserError, match=r": not writable \(.*\); choose another\Z") as refused:
+            refuse(tmp_path / place)
+        assert "\n" not in str(refused.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
+
+
+def test_room_is_checked_without_making_anything(tmp_path: Path) -> None:
+    check_room(tmp_path / "deep" / "drawn")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_nothing_is_left_of_pictures_that_could_not_all_be_drawn(
+    mazes: MazeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def failing(some: MazeArrays) -> np.ndarray:
+        if len(some) == 25:  # the test mazes; those for training are drawn
+            raise error
+        return draw(some)
+
+    monkeypatch.setattr(pictures, "draw", failing)
+    expected = UserError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as stopped:
+        write_set_pictures(mazes, tmp_path)
+    if isinstance(error, OSError):
+        assert str(stopped.value) == (
+            f"{tmp_path}: not writable (No space left on device); choose another"
+        )
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(pictures, "draw", draw)
+    write_set_pictures(mazes, tmp_path)
 
 
 # -- records of the hub ----------------------------------------------------------------------------

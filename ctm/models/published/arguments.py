@@ -33,6 +33,7 @@ POSITIONS = {
     "custom-rotational-1d": Positions.rotational_1d,
 }
 
+WORDS = ("backbone_type", "positional_embedding_type", "neuron_select_type")
 READING_ARGUMENTS = ("backbone_type", "positional_embedding_type")
 CTM_ARGUMENTS = (
     "iterations", "d_model", "d_input", "heads", "n_synch_out", "n_synch_action", "synapse_depth",
@@ -76,9 +77,12 @@ def ctm_config(
 
 
 def require(args: Mapping[str, Any], names: Iterable[str]) -> None:
-    missing = [name for name in names if name not in args]
+    missing = [name for name in names if args.get(name) is None]
     if missing:
         raise ConfigError(f"published arguments: {listed(missing)} missing")
+    for name in names:
+        if name not in WORDS and type(args[name]) is not int:
+            raise ConfigError(f"{name}={args[name]}: want a whole number")
 
 
 def published_encoder(args: Mapping[str, Any]) -> EncoderConfig:
@@ -89,9 +93,10 @@ def published_encoder(args: Mapping[str, Any]) -> EncoderConfig:
 
 
 def _translated(table: Mapping[str, Any], args: Mapping[str, Any], name: str) -> Any:
-    if args[name] not in table:
-        raise ConfigError(f"{name}={args[name]}: choose one of {', '.join(table)}")
-    return table[args[name]]
+    given = str(args[name])
+    if given not in table:
+        raise ConfigError(f"{name}={given}: choose one of {', '.join(table)}")
+    return table[given]
 
 
 def encoder_config(backbone: str, positions: Positions) -> EncoderConfig:
@@ -100,7 +105,7 @@ def encoder_config(backbone: str, positions: Positions) -> EncoderConfig:
         return ParityEncoderConfig(positions=positions)
     if backbone == "shallow-wide":
         return ShallowWideEncoderConfig(positions=positions)
-    if resnet := re.fullmatch(r"resnet(\d+)-(\d)", backbone):
+    if resnet := re.fullmatch(r"resnet(\d+)-(\d)", str(backbone)):
         depth, stages = map(int, resnet.groups())
         return ResNetEncoderConfig(positions=positions, depth=depth, stages=stages)
     raise ConfigError(
@@ -120,7 +125,7 @@ def token_spec(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> TaskSpec
 
 def published_output_shape(args: Mapping[str, Any]) -> tuple[int, ...]:
     """What one prediction is. Training checkpoints name only the length of their task."""
-    if "prediction_reshaper" in args:
+    if args.get("prediction_reshaper") is not None:
         shape = tuple(args["prediction_reshaper"])
     elif "parity_sequence_length" in args:
         shape = (args["parity_sequence_length"], 2)

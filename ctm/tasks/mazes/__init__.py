@@ -17,8 +17,8 @@ from ctm.metrics.evaluation import Evaluation
 from ctm.metrics.routes import RouteEvaluation
 from ctm.tasks.mazes.examples import MazeExamples, MazeSource
 from ctm.tasks.mazes.maze import ARROWS, MazeArrays, Move, PixelRange, model_inputs
-from ctm.tasks.mazes.pictures import PictureFolder, check_shape, open_picture, read_layouts
-from ctm.tasks.mazes.store import MazeSet, MazeSettings, make_mazes
+from ctm.tasks.mazes.pictures import PictureFolder, check_shape, read_layouts, read_pixels
+from ctm.tasks.mazes.store import MazeSet, MazeSettings, check_side, make_mazes
 from ctm.tasks.task import Task
 
 
@@ -70,8 +70,7 @@ class Mazes(Task):
     pixel_range: PixelRange = PixelRange.unit
 
     def __post_init__(self) -> None:
-        odd = self.side >= 5 and self.side % 2 == 1
-        wanted(odd, "task.side", self.side, "an odd number of pixels, 5 or more")
+        check_side("task.side", self.side)
         for name in ("route_length", "train_size", "test_size", "validation_size"):
             wanted(getattr(self, name) >= 1, f"task.{name}", getattr(self, name), "1 or more")
         wanted(self.seed >= 0, "task.seed", self.seed, "0 or more")
@@ -151,7 +150,7 @@ class Mazes(Task):
         """A picture file of a maze, with or without its route."""
         name = repr(text)[1:-1]  # one line, whatever it is called
         try:
-            pixels = open_picture(Path(text))
+            pixels = read_pixels(Path(text))
             check_shape(pixels, self.side, name)
             mazes, _ = read_layouts(pixels[None], [name])
         except UserError as error:

@@ -196,8 +196,9 @@ def draw_set(
 
     A tenth of all layouts of walls is kept for test: which ones is decided by a hash of the layout,
     the same for one turned or mirrored. So small mazes, of which there are few, can be many, and
-    yet those of the test are new. Training mazes stand in the order of that hash: their last part
-    has other walls than the rest.
+    yet those of the test are new. Training mazes stand in the order of that hash, those of one
+    layout together: a last part held back shares at most one layout with the rest, the one that the
+    cut runs through.
 
     Args:
         side: in pixels, odd and at least 5.

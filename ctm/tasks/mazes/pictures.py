@@ -7,18 +7,22 @@ hub, which name the route's pixels beside the picture.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image
+from rich.console import Console
 
 from ctm.errors import UserError
 from ctm.tasks.mazes.maze import STEPS, MazeArrays, Move
-from ctm.tasks.opening import opened
+from ctm.tasks.mazes.store import SPLITS, MazeSet, counted, unwritable
+from ctm.tasks.opening import opened, printable
 
 BLACK, BLUE, GREEN, RED, WHITE = 0b000, 0b001, 0b010, 0b100, 0b111  # a bit for each channel
 KNOWN = (BLACK, BLUE, GREEN, RED, WHITE)
+CHUNK = 256  # mazes drawn at a time
 OFF = 64  # how far a channel may be from 0 or 255
 
 RGB = UInt8[np.ndarray, "mazes side side 3"]
@@ -31,7 +35,7 @@ Places = Int[np.ndarray, "mazes 2"]
 
 def draw(mazes: MazeArrays, *, route: bool = True) -> RGB:
     """The pictures of some mazes."""
-    colours = np.where(mazes.free, WHITE, BLACK)
+    colours = np.where(mazes.free, np.uint8(WHITE), np.uint8(BLACK))
     rows, here = np.arange(len(mazes)), mazes.start
     for move in mazes.moves.T if route else ():
         here = here + STEPS[move]
@@ -39,21 +43,77 @@ def draw(mazes: MazeArrays, *, route: bool = True) -> RGB:
     colours[rows, *mazes.goal.T] = GREEN
     colours[rows, *mazes.start.T] = RED
     bits = np.stack([colours >> channel & 1 for channel in (2, 1, 0)], axis=-1)
-    return (255 * bits).astype(np.uint8)
+    return 255 * bits
 
 
-def write_pictures(mazes: MazeArrays, folder: Path) -> None:
-    """One PNG file a maze, named by its number."""
+def write_pictures(
+    mazes: MazeArrays, folder: Path, *, first: int = 0, total: int | None = None
+) -> None:
+    """One PNG file a maze, named by its number.
+
+    Args:
+        first: number of the first of these mazes.
+        total: mazes that there will be, so that all names are of one length; None: these.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    digits = len(str(len(mazes) - 1))
-    for number, pixels in enumerate(draw(mazes)):
+    digits = len(str((total or len(mazes)) - 1))
+    for number, pixels in enumerate(draw(mazes), first):
         Image.fromarray(pixels).save(folder / f"{number:0{digits}d}.png")
+
+
+def check_room(folder: Path) -> None:
+    """Asks before a long work whether the pictures of a set can be written to a folder.
+
+    Raises:
+        UserError: there are files where they should be, or it can't be written.
+    """
+    try:
+        for place in (folder / split for split in SPLITS):
+            if place.exists() and any(place.iterdir()):
+                there = f"{printable(place)}: holds files already"
+                raise UserError(f"{there}; choose another folder or delete it")
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        with TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from None
+
+
+def write_set_pictures(mazes: MazeSet, folder: Path, console: Console | None = None) -> None:
+    """A set as PNG files, in folders `train` and `test`, which appear when all are drawn.
+
+    Args:
+        console: a terminal gets a progress bar, anything else a line.
+
+    Raises:
+        UserError: see `check_room`.
+    """
+    check_room(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".partial.", dir=folder) as partial:
+            _write_splits(mazes, Path(partial), console)
+            for split in SPLITS:
+                (Path(partial) / split).rename(folder / split)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+
+
+def _write_splits(mazes: MazeSet, folder: Path, console: Console | None) -> None:
+    side, total = mazes.settings.side, mazes.train.size + mazes.test.size
+    with counted(f"drawing {total:,} mazes of {side}x{side}", total, console) as advance:
+        for name, split in zip(SPLITS, (mazes.train, mazes.test), strict=True):
+            for first in range(0, split.size, CHUNK):
+                numbers = np.arange(first, min(first + CHUNK, split.size))
+                part = split.take(numbers)
+                write_pictures(part, folder / name, first=first, total=split.size)
+                advance(len(part))
 
 
 # -- from pictures ---------------------------------------------------------------------------------
 
 
-def open_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+def read_pixels(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     """Reads a picture file.
 
     Raises:
@@ -201,7 +261,7 @@ class PictureFolder:
         files = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".png"))
         if not files:
             raise UserError(f"{folder}: no PNG files there; want pictures of solved mazes")
-        return cls(files, len(open_picture(files[0])) if side is None else side)
+        return cls(files, len(read_pixels(files[0])) if side is None else side)
 
     @property
     def size(self) -> int:
@@ -210,7 +270,7 @@ class PictureFolder:
     def take(self, indices: np.ndarray, most: int | None = None) -> MazeArrays:
         """The mazes of these numbers. The route is read whole: it shows a damaged picture."""
         files = [self.files[index] for index in indices]
-        pictures = [open_picture(file) for file in files]
+        pictures = [read_pixels(file) for file in files]
         for picture, file in zip(pictures, files, strict=True):
             check_shape(picture, self.side, str(file))
         mazes = read_mazes(np.stack(pictures), [str(file) for file in files])

@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -20,14 +22,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ctm.config import wanted
-from ctm.errors import UserError
+from ctm.errors import ConfigError, UserError
 from ctm.tasks.mazes.generate import draw_set
 from ctm.tasks.mazes.maze import MazeArrays, Move
+from ctm.tasks.opening import first_line, printable
 
 SETTINGS = "mazes.json"
 SPLITS = ("train", "test")
 FORMAT = 1
 MOVES_A_BYTE = 4
+LARGEST_SIDE = 2**16 - 1  # records have 16 bits for a row or column
 
 
 # -- records ---------------------------------------------------------------------------------------
@@ -83,12 +87,19 @@ def unpack(records: np.ndarray, side: int, most: int | None = None) -> MazeArray
 # -- writing ---------------------------------------------------------------------------------------
 
 
+def check_side(setting: str, side: int) -> None:
+    """Refuses what can't be the side of a maze."""
+    odd = 5 <= side <= LARGEST_SIDE and side % 2 == 1
+    want = f"an odd number of pixels, 5 or more, {LARGEST_SIDE:,} at most"
+    wanted(odd, setting, side, want)
+
+
 @dataclass(frozen=True)
 class MazeSettings:
     """What decides a generated set; the same settings give the same files.
 
     Args:
-        side: in pixels, odd and at least 5.
+        side: in pixels, odd, at least 5 and at most 65,535.
         train, test: mazes of each split.
 
     Raises:
@@ -101,8 +112,7 @@ class MazeSettings:
     seed: int
 
     def __post_init__(self) -> None:
-        odd = self.side >= 5 and self.side % 2 == 1
-        wanted(odd, "side", self.side, "an odd number of pixels, 5 or more")
+        check_side("side", self.side)
         for name, least in (("train", 1), ("test", 1), ("seed", 0)):
             value = getattr(self, name)
             wanted(value >= least, name, value, f"{least} or more")
@@ -146,14 +156,30 @@ def make_mazes(folder: Path, settings: MazeSettings, console: Console | None = N
     except OSError as error:
         if (folder / SETTINGS).exists():
             return
-        reason = error.strerror or error
-        raise UserError(f"{folder}: not writable ({reason}); choose another") from None
+        raise unwritable(folder, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def unwritable(folder: Path, error: OSError) -> UserError:
+    reason = error.strerror or first_line(error)
+    return UserError(f"{printable(folder)}: not writable ({reason}); choose another")
+
+
 def _draw(settings: MazeSettings, console: Console | None) -> tuple[MazeArrays, MazeArrays]:
-    what = f"making {settings.train + settings.test:,} mazes of {settings.side}x{settings.side}"
+    total = settings.train + settings.test
+    what = f"making {total:,} mazes of {settings.side}x{settings.side}"
+    with counted(what, total, console) as advance:
+        return draw_set(settings.side, settings.train, settings.test, settings.seed, advance)
+
+
+@contextmanager
+def counted(what: str, total: int, console: Console | None) -> Iterator[Callable[[int], None]]:
+    """Shows how far a work is: a bar on a terminal, a line at its start elsewhere.
+
+    Yields:
+        A function to be told how many more are done.
+    """
     bar = Progress(
         TextColumn(what), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn(),
         console=console, disable=console is None or not console.is_terminal,
@@ -161,14 +187,8 @@ def _draw(settings: MazeSettings, console: Console | None) -> tuple[MazeArrays, 
     if console is not None and not console.is_terminal:
         console.print(what, highlight=False, soft_wrap=True)
     with bar:
-        task = bar.add_task("", total=settings.train + settings.test)
-        return draw_set(
-            settings.side,
-            settings.train,
-            settings.test,
-            settings.seed,
-            lambda new: bar.advance(task, new),
-        )
+        task = bar.add_task("", total=total)
+        yield lambda new: bar.advance(task, new)
 
 
 def write_set(folder: Path, settings: MazeSettings, *, train: MazeArrays, test: MazeArrays) -> None:
@@ -208,7 +228,7 @@ class MazeFile:
         try:
             records = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:
-            raise damaged(self.path, one_line(error)) from None
+            raise damaged(self.path, first_line(error)) from None
         if records.dtype != record_type(self.side, self.longest) or len(records) != self.size:
             raise damaged(self.path, "its records are not those of the settings")
         return records
@@ -221,72 +241,115 @@ class MazeFile:
         return {name: value for name, value in self.__dict__.items() if name != "records"}
 
 
-def one_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]
-
-
 def damaged(file: Path, what: str) -> UserError:
-    return UserError(f"{file}: damaged: {what}; delete the folder and make it again")
+    return UserError(f"{printable(file)}: damaged: {what}; delete the folder and make it again")
 
 
 @dataclass(frozen=True)
 class MazeSet:
-    """A folder of mazes, checked: all files there, of the right sizes."""
+    """A folder of mazes, checked: what describes it makes sense, and every byte is as written."""
 
     folder: Path
     settings: MazeSettings
     train: MazeFile
     test: MazeFile
-    sums: dict[str, str]
 
     @classmethod
     def open(cls, folder: Path) -> "MazeSet":
-        """
+        """Reads both files whole to compare their SHA-256 sums: once a process, unless they change.
+
         Raises:
-            UserError: no such set, or a part of it is missing or cut off.
+            UserError: no such set, or a part of it is missing, cut off or changed.
         """
-        described = _described(folder)
+        described = Description.read(folder)
+        parts = {split: described.part(split) for split in SPLITS}
+        mazes = {split: part.whole("mazes", least=1) for split, part in parts.items()}
+        side, seed = described.whole("side", least=5), described.whole("seed", least=0)
         try:
-            side, train, test = described["side"], described["train"], described["test"]
-            settings = MazeSettings(side, train["mazes"], test["mazes"], described["seed"])
-            sums = {split: described[split]["sha256"] for split in SPLITS}
-            files = {
-                split: _checked_file(folder / f"{split}.npy", side, described[split])
-                for split in SPLITS
-            }
-        except (KeyError, TypeError) as error:
-            raise damaged(folder / SETTINGS, f"no {one_line(error)}") from None
-        return cls(folder, settings, files["train"], files["test"], sums)
+            settings = MazeSettings(side, seed=seed, **mazes)
+        except ConfigError as error:
+            raise damaged(described.file, str(error)) from None
+        files = {
+            split: _checked_file(folder / f"{split}.npy", settings.side, mazes[split], part)
+            for split, part in parts.items()
+        }
+        return cls(folder, settings, **files)
 
-    def verify(self) -> None:
-        """Reads every byte.
 
-        Raises:
-            UserError: a file is not what was written.
+@dataclass(frozen=True)
+class Description:
+    """`mazes.json` or a part of it; what is missing or of another type is refused by its name.
+
+    Args:
+        name: of the part, with a point behind it.
+    """
+
+    file: Path
+    values: dict[str, Any]
+    name: str = ""
+
+    @classmethod
+    def read(cls, folder: Path) -> "Description":
         """
-        for file, expected in zip((self.train, self.test), self.sums.values(), strict=True):
-            if sha256(file.path) != expected:
-                raise damaged(file.path, "its SHA-256 sum is not the one of mazes.json")
+        Raises:
+            UserError: there is none, or it is no description of this format.
+        """
+        file = folder / SETTINGS
+        try:
+            values = json.loads(file.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            missing = f"no mazes there ({SETTINGS} is missing)"
+            raise UserError(f"{printable(folder)}: {missing}") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise damaged(file, first_line(error)) from None
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise damaged(file, f"want the description of a set of format {FORMAT}")
+        return cls(file, values)
+
+    def whole(self, key: str, *, least: int, most: int | None = None) -> int:
+        value = self.values.get(key)
+        # not isinstance: true and false are whole numbers to Python
+        if type(value) is not int or value < least or (most is not None and value > most):
+            up_to = "or more" if most is None else f"to {most}"
+            raise self._refused(key, f"a whole number, {least} {up_to}")
+        return value
+
+    def text(self, key: str) -> str:
+        value = self.values.get(key)
+        if not isinstance(value, str):
+            raise self._refused(key, "a string")
+        return value
+
+    def part(self, key: str) -> "Description":
+        value = self.values.get(key)
+        if not isinstance(value, dict):
+            raise self._refused(key, "a part with names and values")
+        return Description(self.file, value, f"{key}.")
+
+    def _refused(self, key: str, want: str) -> UserError:
+        if key not in self.values:
+            return damaged(self.file, f"no {self.name}{key}; want {want}")
+        shown = json.dumps(self.values[key])
+        return damaged(self.file, f"{self.name}{key}={shown:.40}; want {want}")
 
 
-def _described(folder: Path) -> dict[str, Any]:
-    file = folder / SETTINGS
+def _checked_file(path: Path, side: int, mazes: int, part: Description) -> MazeFile:
+    longest = part.whole("longest", least=1, most=side * side)
+    size, expected = part.whole("bytes", least=1), part.text("sha256")
     try:
-        described = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{folder}: no mazes there ({SETTINGS} is missing)") from None
-    except (OSError, ValueError) as error:
-        raise damaged(file, one_line(error)) from None
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise damaged(file, f"want the description of a set of format {FORMAT}")
-    return described
-
-
-def _checked_file(path: Path, side: int, part: dict[str, Any]) -> MazeFile:
-    try:
-        size = path.stat().st_size
+        found = path.stat()
+        if found.st_size != size:
+            raise damaged(path, f"{found.st_size:,} bytes; want {size:,}")
+        if _known_sum(path.absolute(), size, found.st_mtime_ns) != expected:
+            raise damaged(path, f"its SHA-256 sum is not the one of {SETTINGS}")
     except FileNotFoundError:
         raise damaged(path, "no such file") from None
-    if size != part["bytes"]:
-        raise damaged(path, f"{size:,} bytes; want {part['bytes']:,}")
-    return MazeFile(path, side, part["mazes"], part["longest"])
+    except OSError as error:
+        raise damaged(path, error.strerror or first_line(error)) from None
+    return MazeFile(path, side, mazes, longest)
+
+
+@lru_cache(maxsize=16)
+def _known_sum(path: Path, size: int, changed: int) -> str:
+    """The sum of a file, taken anew when its size or time of change is another."""
+    return sha256(path)
