@@ -1,11 +1,13 @@
 """From pictures to batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from jaxtyping import Int, UInt8
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as F
 
@@ -24,12 +26,8 @@ def held_back(
     return order[size:], order[:size]
 
 
-def stacked(
-    pictures: Pictures, numbers: Numbers, transform: Transform
-) -> UInt8[Tensor, "batch channels height width"]:
-    """Those pictures, transformed, which makes them of one size."""
-    changed = (transform(pictures[number]) for number in numbers.tolist())
-    return torch.stack([F.pil_to_tensor(image) for image in changed])
+def stacked(images: Iterable[Image.Image]) -> UInt8[Tensor, "batch channels height width"]:
+    return torch.stack([F.pil_to_tensor(image) for image in images])
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class AugmentedImages:
     def take(self, indices: Int[Tensor, " batch"], generator: torch.Generator) -> Batch:
         numbers = self.numbers[indices]
         with drawing_from(generator):
-            pixels = stacked(self.pictures, numbers, self.augment)
+            pixels = stacked(self.augment(self.pictures[number]) for number in numbers.tolist())
         return Batch(self.normalise(pixels), self.pictures.targets[numbers])
 
 
@@ -84,8 +82,12 @@ class FittedImages:
             yield from map(self._batch, numbers.split(batch_size))
 
     def _batch(self, numbers: Numbers) -> Batch:
-        pixels = stacked(self.pictures, numbers, self.fit)
+        with ThreadPoolExecutor() as threads:  # Pillow decodes and resizes without Python's lock
+            pixels = stacked(threads.map(self._fitted, numbers.tolist()))
         return Batch(self.normalise(pixels), self.pictures.targets[numbers])
+
+    def _fitted(self, number: int) -> Image.Image:
+        return self.fit(self.pictures[number])
 
     @cached_property
     def _by_size(self) -> list[Numbers]:
