@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -68,11 +67,13 @@ def flops(model: nn.Module, task: Task) -> Cost:
     Counted by torch in matrix products, convolutions and attention; elementwise work is left out.
     """
 
+    model.eval().requires_grad_(False)  # torch's counter hooks into what has a gradient
+
     def of(ticks: int | None) -> tuple[int, int]:
         # two examples: a batch of one would let products take other shapes
         inputs = task.blank_inputs(2, "meta")
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            thoughts = model.eval()(inputs, ticks=ticks)
+        with FlopCounterMode(display=False) as counter:
+            thoughts = model(inputs, ticks=ticks)
         return counter.get_total_flops() // 2, thoughts.ticks
 
     example, ticks = of(None)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ctm.app.compose import Experiment, compose, experiments
-from ctm.app.describe import count
+from ctm.app.describe import count, flops
 from ctm.models.build import build_model
 
 Settings = dict[str, Any]  # dotted names and what they are to be
@@ -335,3 +335,12 @@ def test_the_model_is_as_large_as_the_published(name: str) -> None:
 @pytest.mark.parametrize("name", ROUNDED)
 def test_the_model_is_as_large_as_the_paper_says(name: str) -> None:
     assert round(parameters(name) / 1e6, 2) == ROUNDED[name]
+
+
+@pytest.mark.parametrize("name", experiments())
+def test_the_cost_is_described(name: str) -> None:
+    experiment = composed(name)
+    model = build_model(experiment.model, experiment.task.spec, device="meta")
+    cost = flops(model, experiment.task)
+    assert cost.example >= cost.tick > 0
+    assert cost.ticks >= model.ticks
