@@ -337,7 +337,12 @@ def test_the_model_is_as_large_as_the_paper_says(name: str) -> None:
     assert round(parameters(name) / 1e6, 2) == ROUNDED[name]
 
 
-@pytest.mark.parametrize("name", experiments())
+# one of each kind of model, of reading, and of what is left out
+@pytest.mark.parametrize("name", [
+    "parity/ctm_25_10", "mazes/ablation_no_sync", "mazes/ablation_no_nlm",
+    "mazes/ablation_lstm_sync", "mazes/lstm_2", "mazes/feedforward", "sort/ctm", "qamnist/ctm_1",
+    "qamnist/lstm_1",
+])  # fmt: skip
 def test_the_cost_is_described(name: str) -> None:
     experiment = composed(name)
     model = build_model(experiment.model, experiment.task.spec, device="meta")

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from ctm.interface import Batch
-from ctm.metrics.classification import Classification
 from ctm.models.build import build_model
 from ctm.tasks.task import FixedExamples
 from ctm.training.evaluation import evaluate, peak_memory
@@ -22,7 +21,7 @@ def model() -> nn.Module:
 def test_metrics_are_those_of_the_model_in_eval_mode(model: nn.Module) -> None:
     examples = TASK.validation()
     found = evaluate(model, TASK, examples, batch_size=24, device="cpu")
-    by_hand = Classification(TASK.spec)
+    by_hand = TASK.evaluation()
     with torch.no_grad():
         by_hand.add(model.eval()(examples.inputs), Batch(examples.inputs, examples.targets))
     assert_same(without_clocks(found), by_hand.result())
