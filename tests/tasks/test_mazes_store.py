@@ -15,14 +15,13 @@ from ctm.errors import UserError
 from ctm.tasks.mazes import store
 from ctm.tasks.mazes.generate import draw_mazes, draw_set
 from ctm.tasks.mazes.maze import MazeArrays
+from ctm.tasks.mazes.records import pack, unpack
 from ctm.tasks.mazes.store import (
     MazeSet,
     MazeSettings,
     check_side,
     make_mazes,
-    pack,
     record_type,
-    unpack,
 )
 from tests.app.commands import BAD_INPUT, complaint, finished, run_here, run_well
 
