@@ -39,6 +39,7 @@ class InputKind(StrEnum):
     image = "image"  # (channels, height, width)
     vector = "vector"  # (numbers,)
     questions = "questions"  # images, (digits, channels, height, width), and a question's codes
+    symbols = "symbols"  # (length,) of whole numbers from 0, shown one after the other
 
 
 class Readout(StrEnum):
@@ -57,10 +58,12 @@ class TaskSpec:
     Args:
         input_kind: what one input is.
         input_shape: shape of one input, without the batch; an image's height and width are 0 where
-            any will do. Of questions: of one of the images.
+            any will do. Of questions: of one of the images. Of symbols: the longest to train on.
         output_shape: shape of one prediction, `(*positions, classes)`: `(10,)` for ten classes,
             `(64, 2)` for 64 bits.
-        image_ticks, code_ticks: of questions, how long each image and each code is shown.
+        image_ticks, code_ticks: of questions, how long each image and each code is shown; of
+            symbols, `code_ticks` is how long each is.
+        symbols: how many different ones there are.
     """
 
     input_kind: InputKind
@@ -68,9 +71,10 @@ class TaskSpec:
     output_shape: tuple[int, ...]
     image_ticks: int = 1
     code_ticks: int = 1
+    symbols: int = 0
 
     def __post_init__(self) -> None:
-        axes = 1 if self.input_kind in (InputKind.signs, InputKind.vector) else 3
+        axes = 3 if self.input_kind in (InputKind.image, InputKind.questions) else 1
         if len(self.input_shape) != axes or self.input_shape[0] < 1 or min(self.input_shape) < 0:
             raise ConfigError(
                 f"input_shape={self.input_shape}: an input of kind {self.input_kind} has "
@@ -79,6 +83,10 @@ class TaskSpec:
         if not self.output_shape or min(self.output_shape) < 1 or self.classes < 2:
             raise ConfigError(
                 f"output_shape={self.output_shape}: want (*positions, classes), 2 or more classes"
+            )
+        if (self.symbols > 0) != (self.input_kind is InputKind.symbols):
+            raise ConfigError(
+                f"symbols={self.symbols}: want 1 or more for inputs of that kind only"
             )
 
     @property
@@ -95,6 +103,8 @@ class TaskSpec:
         if self.input_kind is InputKind.questions:
             return self.blank_question(batch, device, images=1, codes=1)
         sizes = [size or USUAL_SIDE for size in self.input_shape]
+        if self.input_kind is InputKind.symbols:
+            return torch.zeros(batch, *sizes, dtype=torch.long, device=device)
         return torch.ones(batch, *sizes, device=device)
 
     def blank_question(

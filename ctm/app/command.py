@@ -13,7 +13,7 @@ import hydra
 import torch
 from omegaconf import DictConfig
 
-from ctm.app.compose import CONFIGS, Experiment, checked, compose, register_schemas
+from ctm.app.compose import CONFIGS, Experiment, checked, compose, register_schemas, reopened
 from ctm.errors import UserError
 from ctm.tasks.opening import first_line
 
@@ -46,7 +46,10 @@ def say(line: str) -> None:
 
 
 def hydra_command(work: Callable[[Experiment], int]) -> Callable[[], None]:
-    """A command configured by Hydra; `work` returns the exit status."""
+    """A command configured by Hydra; `work` returns the exit status.
+
+    `run=FOLDER` takes the settings that a run folder was made with instead.
+    """
 
     def job(config: DictConfig) -> None:
         with one_line_errors():
@@ -57,6 +60,11 @@ def hydra_command(work: Callable[[Experiment], int]) -> Callable[[], None]:
     def command() -> None:
         register_schemas()
         arguments = sys.argv[1:]
+        if any(argument.startswith("run=") for argument in arguments):
+            with one_line_errors():
+                if len(arguments) > 1:
+                    raise UserError(f"{' '.join(arguments)}: run=FOLDER stands alone")
+                sys.exit(work(reopened(Path(arguments[0].removeprefix("run=")))))
         if not any(argument.startswith("-") for argument in arguments):
             # composed once before Hydra does, for errors of one line
             with one_line_errors():

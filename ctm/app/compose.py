@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ctm.config import one_line
+from ctm.app.folder import SETTINGS, read_settings
+from ctm.config import from_plain, one_line, to_dataclass, to_plain
 from ctm.errors import ConfigError, UserError, listed
 from ctm.models.config import ENCODERS, MODELS, ModelConfig, check_kind
 from ctm.tasks import TASKS, Task
@@ -43,6 +44,11 @@ class Experiment:
     schedule: DictConfig
     tracker: DictConfig
     plain: dict[str, Any]  # the whole of it, as it is printed and saved
+
+    def altered(self, **changes: Any) -> "Experiment":
+        """The same with other settings of the same or of another model."""
+        plain = {**self.plain, **{name: to_plain(value) for name, value in changes.items()}}
+        return replace(self, **changes, plain=plain)
 
 
 def register_schemas() -> None:
@@ -122,6 +128,30 @@ def checked(config: DictConfig) -> Experiment:
         schedule=config.schedule,
         tracker=config.tracker,
         plain={**plain, "name": str(name)},
+    )
+
+
+def reopened(folder: Path) -> Experiment:
+    """The experiment of a run folder, from the settings that are saved there.
+
+    Raises:
+        UserError: there are none, or they are not an experiment's.
+    """
+    plain = read_settings(folder)
+    missing = [name for name in ROOT if name not in plain]
+    if missing:
+        raise UserError(f"{folder / SETTINGS}: has no {listed(missing)}; not the settings of a run")
+    plain["run_dir"] = str(folder)
+    return Experiment(
+        name=str(plain["name"]),
+        seed=int(plain["seed"]),
+        run_dir=folder,
+        describe=False,
+        model=from_plain(MODELS, plain["model"], "model"),
+        task=from_plain(TASKS, plain["task"], "task"),
+        trainer=to_dataclass(TrainerConfig, plain["trainer"], "trainer"),
+        plain=plain,
+        **{name: DictConfig(plain[name]) for name in ("loss", "optimizer", "schedule", "tracker")},
     )
 
 

@@ -55,6 +55,27 @@ def claimed(path: Path, settings: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that a run folder was made with.
+
+    Raises:
+        UserError: there are none, or they can't be read.
+    """
+    file = path / SETTINGS
+    try:
+        settings = OmegaConf.to_container(OmegaConf.load(file))
+    except OSError:
+        raise UserError(f"{path}: has no {SETTINGS}; want the folder of a run") from None
+    except (YAMLError, ValueError) as error:  # ValueError: not even text
+        reason = str(error).split("\n", 1)[0]
+        raise UserError(
+            f"{file}: not the settings of a run ({reason}); choose another run_dir"
+        ) from None
+    if not isinstance(settings, dict):
+        raise UserError(f"{file}: not the settings of a run; choose another run_dir")
+    return {str(name): value for name, value in settings.items()}
+
+
 def _is_foreign(file: Path) -> bool:
     """Whether a file is none of those that a run may have left before its settings."""
     return file.name != LOCK and file.suffix != PARTIAL
@@ -64,7 +85,7 @@ def _own(path: Path, settings: Mapping[str, Any]) -> None:
     """Saves the settings in a new folder, compares them with those of an old one."""
     saved = path / SETTINGS
     if saved.exists():
-        _compare(path, _read(saved), settings)
+        _compare(path, read_settings(path), settings)
         return
     partial = saved.with_name(saved.name + PARTIAL)
     OmegaConf.save(OmegaConf.create(dict(settings)), partial)
@@ -76,23 +97,14 @@ def _compare(path: Path, saved: Any, settings: Mapping[str, Any]) -> None:
     differing = [
         f"{key} ({before.get(key, 'absent')} there, {now.get(key, 'absent')} here)"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key, ...) != now.get(key, ...) and not _is_free(key)
+        # null is what a setting was before there was such a one
+        if before.get(key) != now.get(key) and not _is_free(key)
     ]
     if differing:
         raise UserError(
             f"run_dir={path}: holds a run with other settings: {listed(differing)}; "
             "choose another run_dir=... or name=..., or delete the folder"
         )
-
-
-def _read(file: Path) -> Any:
-    try:
-        return OmegaConf.to_container(OmegaConf.load(file))
-    except (YAMLError, ValueError) as error:  # ValueError: not even text
-        reason = str(error).split("\n", 1)[0]
-        raise UserError(
-            f"{file}: not the settings of a run ({reason}); choose another run_dir"
-        ) from None
 
 
 def _is_free(key: str) -> bool:

@@ -29,13 +29,13 @@ def hardware() -> dict[str, Any]:
     gpus = range(torch.cuda.device_count())
     return {
         "cpu": _cpu_name(),
-        "cores": _cores(),
+        "cores": cores(),
         "memory_gib": round(memory, 1),
         "gpus": [torch.cuda.get_device_name(index) for index in gpus],
     }
 
 
-def _cores() -> int:
+def cores() -> int:
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS

@@ -122,6 +122,7 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
                 seed=experiment.seed,
                 rank=fabric.global_rank,
                 ranks=fabric.world_size,
+                only=settings.examples,
             ),
             evaluate=partial(
                 evaluate,

@@ -47,6 +47,15 @@ class NumberEmbedding(Backbone):
         return self.projection(numbers.unsqueeze(-1)).transpose(1, 2)
 
 
+class Numbers(Backbone):
+    """The numbers of a vector as they are, one a place."""
+
+    width = 1
+
+    def forward(self, numbers: Float[Tensor, "batch length"]) -> Float[Tensor, "batch 1 length"]:
+        return numbers.unsqueeze(1)
+
+
 class SmallConv(Backbone):
     """3x3 convolutions with BatchNorm and ReLU that keep the image's size: a token a pixel.
 

@@ -3,15 +3,17 @@
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ctm.layers.encoders import TokenEncoder
+from ctm.interface import Inputs
+from ctm.layers.encoders import Placed, TokenEncoder, grid_places
 from ctm.layers.reading import Shown
 
 PLACES = 50  # an image is named by its place; more than this many have no name
 OPERATORS = ("+", "-")  # codes -1 and -2, rows 0 and 1 of their table
 
 
-class QuestionEncoder(nn.Module):
+class QuestionEncoder(Placed):
     """Digits to tokens, codes to vectors, each with the ticks that it is shown for.
 
     A code of 0 or more names an image by its place, by a fixed table of sines and cosines; -1 and
@@ -46,6 +48,13 @@ class QuestionEncoder(nn.Module):
     def grid(self, *sizes: int) -> tuple[int, ...]:
         """Shape of the token grid of one image of these sizes (without channels)."""
         return self.images.grid(*sizes)
+
+    def coordinates(self, inputs: Inputs) -> Int[Tensor, "tokens axes"]:
+        """Which thing it is of, and where on its grid."""
+        images, codes = inputs[0][:, :: self.image_ticks], inputs[1][:, :: self.code_ticks]
+        grid = grid_places(self.grid(*images.shape[3:]), images.device)
+        things = [grid] * images.shape[1] + [grid[:1]] * codes.shape[1]
+        return torch.cat([F.pad(place, (1, 0), value=k) for k, place in enumerate(things)])
 
     def forward(
         self, inputs: tuple[Float[Tensor, "batch shown channels height width"], Tensor]

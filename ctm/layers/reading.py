@@ -22,6 +22,12 @@ class ReadingKind(StrEnum):
     attention = "attention"  # the machine asks, attention over the data's tokens answers
     direct = "direct"  # the same vector at every tick, whatever the machine asks
     scheduled = "scheduled"  # one thing after the other: some are attended to, some read directly
+    streamed = "streamed"  # one vector after the other, whatever the machine asks
+
+    @property
+    def asks(self) -> bool:
+        """Whether what is read depends on what the machine asks."""
+        return self in (ReadingKind.attention, ReadingKind.scheduled)
 
 
 Reading = Callable[[Float[Tensor, "batch pairs"]], Float[Tensor, "batch d_input"]]
@@ -129,6 +135,18 @@ class Shown(NamedTuple):
     ticks: int
 
 
+def one_after_the_other(
+    shown: Sequence[Shown], read: Callable[[Tensor], Reading], ticks: int
+) -> list[Reading]:
+    """Everything that is shown, each for its time, then `ticks` ticks of silence, o = 0."""
+    readings: list[Reading] = []
+    for data, how_long in shown:
+        readings += [read(data)] * how_long
+    first = shown[0].data
+    silence = Direct(torch.zeros_like(first[:, 0] if first.dim() == 3 else first))
+    return readings + [silence] * ticks
+
+
 class ScheduledReader(AttentionReader):
     """What is shown in tokens is attended to, a single vector is read as it is; then silence.
 
@@ -136,11 +154,11 @@ class ScheduledReader(AttentionReader):
     """
 
     def schedule(self, data: Sequence[Shown], ticks: int) -> list[Reading]:
-        """Everything that is shown, then `ticks` ticks to answer in."""
-        readings: list[Reading] = []
-        for shown in data:
-            reading = self(shown.data) if shown.data.dim() == 3 else Direct(shown.data)
-            readings += [reading] * shown.ticks
-        first = data[0].data
-        silence = Direct(self.out.bias.new_zeros(len(first), self.out.out_features))
-        return readings + [silence] * ticks
+        return one_after_the_other(data, lambda x: self(x) if x.dim() == 3 else Direct(x), ticks)
+
+
+class StreamReader(Reader):
+    """Vectors one after the other, each read as it is; then silence."""
+
+    def schedule(self, data: Sequence[Shown], ticks: int) -> list[Reading]:
+        return one_after_the_other(data, Direct, ticks)

@@ -1,13 +1,12 @@
 """What is measured where questions of many lengths are asked (paper, section 5: Q&A MNIST)."""
 
-from collections import Counter
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ctm.interface import Batch, Readout, TaskSpec, Thoughts
 from ctm.metrics.classification import Classification
+from ctm.metrics.tally import Tally
 
 
 class QuestionEvaluation:
@@ -35,37 +34,28 @@ class QuestionEvaluation:
         self.spec = spec
         self.images, self.operations = images, operations
         self.trained = Classification(spec, device)
-        self.asked: Counter[tuple[int, int]] = Counter()
-        self.right: dict[tuple[int, int], dict[Readout, Tensor]] = {}
+        self.tally = Tally()
 
     def add(self, thoughts: Thoughts, batch: Batch) -> None:
         images, codes = batch.inputs
         shown = images.shape[1] // self.spec.image_ticks
         operations = codes.shape[1] // self.spec.code_ticks // 2  # between places
-        cell = shown, operations
-        self.asked[cell] += len(batch)
-        sums = self.right.setdefault(cell, {})
-        for readout in Readout:
-            right = (thoughts.at(readout).argmax(-1) == batch.targets).sum()
-            sums[readout] = sums[readout] + right if readout in sums else right
+        self.tally.add((shown, operations), thoughts, batch)
         if shown in self.images and operations in self.operations:
             self.trained.add(thoughts.answers, batch)
 
     def result(self) -> dict[str, Any]:
-        images, operations = (sorted(set(sizes)) for sizes in zip(*self.asked, strict=True))
+        images, operations = (sorted(set(sizes)) for sizes in zip(*self.tally.asked, strict=True))
         return self.trained.result() | {
             "grid": {
                 "images": images,
                 "operations": operations,
                 "accuracy": {
                     readout.value: [
-                        [self._share((shown, asked), readout) for asked in operations]
+                        [self.tally.share((shown, asked), readout) for asked in operations]
                         for shown in images
                     ]
                     for readout in Readout
                 },
             }
         }
-
-    def _share(self, cell: tuple[int, int], readout: Readout) -> float | None:
-        return self.right[cell][readout].item() / self.asked[cell] if cell in self.asked else None

@@ -11,21 +11,37 @@ from ctm.interface import InputKind, TaskSpec
 from ctm.layers.backbones import (
     Backbone,
     NumberEmbedding,
+    Numbers,
     PooledConv,
     ShallowWide,
     SignEmbedding,
     SmallConv,
 )
-from ctm.layers.encoders import RawEncoder, TokenEncoder, check_positions
+from ctm.layers.encoders import (
+    Placed,
+    RawEncoder,
+    ShownTogether,
+    TokenEncoder,
+    check_positions,
+)
 from ctm.layers.initialize import initialize
 from ctm.layers.neurons import NeuronLevelModels, NoNeuronModels
 from ctm.layers.positions import Positions
 from ctm.layers.questions import QuestionEncoder
-from ctm.layers.reading import AttentionReader, DirectReader, ReadingKind, ScheduledReader
+from ctm.layers.reading import (
+    AttentionReader,
+    DirectReader,
+    Reader,
+    ReadingKind,
+    ScheduledReader,
+    StreamReader,
+)
 from ctm.layers.resnet import ResNet
+from ctm.layers.symbols import SymbolEncoder
 from ctm.layers.synapses import synapse
 from ctm.layers.sync import Activations, Pairing, Synchronisation
 from ctm.models import fast
+from ctm.models.asking import AskingParts
 from ctm.models.config import (
     ENCODERS,
     ConvEncoderConfig,
@@ -41,14 +57,17 @@ from ctm.models.config import (
     QuestionEncoderConfig,
     ResNetEncoderConfig,
     ShallowWideEncoderConfig,
+    SymbolEncoderConfig,
     TickingConfig,
+    TransformerConfig,
     VectorEncoderConfig,
 )
 from ctm.models.feedforward import FeedForward, Head
 from ctm.models.lstm import LSTM
 from ctm.models.machine import ContinuousThoughtMachine
 from ctm.models.stretches import Stretches
-from ctm.models.ticking import Parts, TickingModel
+from ctm.models.ticking import TickingModel
+from ctm.models.transformer import Transformer
 
 Model = TickingModel | FeedForward
 M = TypeVar("M", bound=nn.Module)
@@ -91,6 +110,8 @@ def assembled(config: ModelConfig, spec: TaskSpec) -> Model:
             return build_ctm(config, spec)
         case LSTMConfig():
             return build_lstm(config, spec)
+        case TransformerConfig():
+            return build_transformer(config, spec)
         case FeedForwardConfig():
             return build_feedforward(config, spec)
         case _:
@@ -99,7 +120,7 @@ def assembled(config: ModelConfig, spec: TaskSpec) -> Model:
 
 def set_computation(model: Model, config: ModelConfig) -> None:
     """How a model is computed from now on: what changes its time and memory, not its numbers."""
-    if isinstance(model, TickingModel) and isinstance(config, TickingConfig):
+    if isinstance(model, TickingModel) and isinstance(config, TickingConfig | TransformerConfig):
         model.stretches = Stretches(config.checkpoint_ticks)
     if isinstance(model, ContinuousThoughtMachine) and isinstance(config, CTMConfig):
         set_engine(model, config.engine)
@@ -159,7 +180,7 @@ def build_ctm(config: CTMConfig, spec: TaskSpec) -> ContinuousThoughtMachine:
         neuron_models=neuron_models,
         sync_action=sync_action,
         sync_out=sync_out,
-        **ticking_parts(config, spec, sync_action.pairs),
+        **asking_parts(config, spec, sync_action.pairs),
     )
 
 
@@ -173,36 +194,73 @@ def build_lstm(config: LSTMConfig, spec: TaskSpec) -> LSTM:
         starts=config.starts,
         sync_action=sync_action,
         sync_out=sync_out,
-        **ticking_parts(config, spec, sync_action.pairs),
+        **asking_parts(config, spec, sync_action.pairs),
+    )
+
+
+def build_transformer(config: TransformerConfig, spec: TaskSpec) -> Transformer:
+    encoder = build_encoder(config.encoder, spec, config.d_input)
+    if not isinstance(encoder, Placed):
+        raise ConfigError(
+            f"model/encoder={config.encoder.kind}: gives no tokens, and model=transformer reads "
+            "nothing else; choose model/encoder=vector"
+        )
+    return Transformer(
+        width=config.width,
+        hidden=config.hidden,
+        layers=config.layers,
+        heads=config.heads,
+        d_input=config.d_input,
+        answers=config.answers,
+        dropout=config.dropout,
+        ticks=config.ticks,
+        encoder=encoder,
+        output_shape=spec.output_shape,
     )
 
 
 def build_feedforward(config: FeedForwardConfig, spec: TaskSpec) -> FeedForward:
     refuse_other_inputs(config.encoder, spec)
-    if spec.input_kind is not InputKind.image:
-        raise ConfigError(
-            f"model=feedforward: it pools or flattens an image's features; this task's inputs are "
-            f"of kind {spec.input_kind}"
-        )
     if config.encoder.positions is not Positions.none:
         raise ConfigError(
             f"model.encoder.positions={config.encoder.positions}: model=feedforward has no tokens "
             "to add them to; want none"
         )
-    backbone = build_backbone(config.encoder, spec, width=0)
+    backbone = features_of(config, spec)
     places = 1
     if config.head is Head.flat:
-        places = math.prod(backbone.grid(*spec.input_shape[1:]))
+        places = 0 if isinstance(backbone, ShownTogether) else places_of(backbone, spec)
         if not places:
-            raise ConfigError("model.head=flat: the task's images have no fixed size; want pooled")
+            raise ConfigError("model.head=flat: the task's inputs have no fixed size; want pooled")
     return FeedForward(
         backbone=backbone,
         features=backbone.width * places,
         hidden=config.hidden,
+        second=config.second,
         head=config.head,
         dropout=config.dropout,
         output_shape=spec.output_shape,
+        answers=config.answers,
     )
+
+
+def features_of(config: FeedForwardConfig, spec: TaskSpec) -> Backbone:
+    """The encoder's backbone, or all that it shows."""
+    match config.encoder:
+        case NoEncoderConfig():
+            return Numbers()
+        case QuestionEncoderConfig() | SymbolEncoderConfig():
+            encoder = build_encoder(config.encoder, spec, config.d_input)
+            assert isinstance(encoder, Placed)
+            return ShownTogether(encoder=encoder, width=config.d_input)
+        case _:
+            return build_backbone(config.encoder, spec, width=config.d_input)
+
+
+def places_of(backbone: Backbone, spec: TaskSpec) -> int:
+    """Of the features of one input; 0 where inputs have no fixed size."""
+    image = spec.input_kind is InputKind.image
+    return math.prod(backbone.grid(*(spec.input_shape[1:] if image else spec.input_shape)))
 
 
 # -- parts that models share -----------------------------------------------------------------------
@@ -213,8 +271,8 @@ def build_syncs(
 ) -> tuple[Synchronisation | Activations, Synchronisation | Activations]:
     """What asks and what answers."""
     if config.pairing is Pairing.none:
-        asks = config.reading is not ReadingKind.direct
-        return Activations(neurons=neurons if asks else 0), Activations(neurons=neurons)
+        asking = neurons if config.reading.asks else 0
+        return Activations(neurons=asking), Activations(neurons=neurons)
 
     def drawn(sync: int, *, from_end: bool) -> Synchronisation:
         return Synchronisation(
@@ -225,51 +283,65 @@ def build_syncs(
             from_end=from_end,
         )
 
-    if config.reading is ReadingKind.direct:
+    if config.reading.asks:
+        asks = drawn(config.sync_action, from_end=True)
+    else:
         # nothing is asked: a synchronisation of no pairs
         asks = Synchronisation(neurons=neurons, sync=0, pairing=Pairing.random)
-    else:
-        asks = drawn(config.sync_action, from_end=True)
     return asks, drawn(config.sync_out, from_end=False)
 
 
-def ticking_parts(config: TickingConfig, spec: TaskSpec, asking: int) -> Parts:
-    """The parts of every model that thinks in ticks.
+def asking_parts(config: TickingConfig, spec: TaskSpec, asking: int) -> AskingParts:
+    """The parts of every model that asks its data.
 
     Args:
         asking: numbers that ask the data at a tick.
     """
     encoder = build_encoder(config.encoder, spec, config.d_input)
-    fitting = {
-        ReadingKind.attention: TokenEncoder,
-        ReadingKind.direct: RawEncoder,
-        ReadingKind.scheduled: QuestionEncoder,
-    }
-    if not isinstance(encoder, fitting[config.reading]):
-        (instead,) = (kind for kind, other in fitting.items() if isinstance(encoder, other))
+    if not isinstance(encoder, READ_BY[config.reading]):
+        (instead,) = (kind for kind, other in READ_BY.items() if isinstance(encoder, other))
         raise ConfigError(
             f"model.reading={config.reading}: model/encoder={config.encoder.kind} gives "
             f"{GIVES[instead]}; choose {FITTING[config.reading]} or model.reading={instead}"
         )
-    if config.reading is ReadingKind.direct:
-        reader = DirectReader()
-    else:
-        scheduled = config.reading is ReadingKind.scheduled
-        reader = (ScheduledReader if scheduled else AttentionReader)(
-            pairs=asking, d_input=config.d_input, heads=config.heads, dropout=config.dropout
-        )
-    return Parts(ticks=config.ticks, encoder=encoder, reader=reader, output_shape=spec.output_shape)
+    return AskingParts(
+        ticks=config.ticks,
+        encoder=encoder,
+        reader=build_reader(config, asking),
+        output_shape=spec.output_shape,
+    )
 
 
+def build_reader(config: TickingConfig, asking: int) -> Reader:
+    match config.reading:
+        case ReadingKind.direct:
+            return DirectReader()
+        case ReadingKind.streamed:
+            return StreamReader()
+        case ReadingKind.attention | ReadingKind.scheduled:
+            scheduled = config.reading is ReadingKind.scheduled
+            return (ScheduledReader if scheduled else AttentionReader)(
+                pairs=asking, d_input=config.d_input, heads=config.heads, dropout=config.dropout
+            )
+
+
+READ_BY = {
+    ReadingKind.attention: TokenEncoder,
+    ReadingKind.direct: RawEncoder,
+    ReadingKind.scheduled: QuestionEncoder,
+    ReadingKind.streamed: SymbolEncoder,
+}
 FITTING = {
     ReadingKind.attention: "another encoder",
     ReadingKind.direct: "model/encoder=none",
     ReadingKind.scheduled: "model/encoder=questions",
+    ReadingKind.streamed: "model/encoder=symbols",
 }
 GIVES = {
     ReadingKind.attention: "many tokens, not one vector",
     ReadingKind.direct: "no tokens",
     ReadingKind.scheduled: "one thing after the other",
+    ReadingKind.streamed: "one vector after the other",
 }
 
 
@@ -287,6 +359,8 @@ def build_encoder(config: EncoderConfig, spec: TaskSpec, d_input: int) -> nn.Mod
                 f"{spec.input_shape[0]} numbers; want model.d_input={spec.input_shape[0]}"
             )
         return RawEncoder()
+    if isinstance(config, SymbolEncoderConfig):
+        return SymbolEncoder(symbols=spec.symbols, d_input=d_input, ticks=spec.code_ticks)
     check_positions(config.positions, config.axes)
     backbone = build_backbone(config, spec, width=d_input)
     encoder = TokenEncoder(backbone=backbone, positions=config.positions, d_input=d_input)

@@ -96,6 +96,19 @@ class QuestionEncoderConfig(EncoderConfig):
     kind: str = "questions"
 
 
+@dataclass
+class SymbolEncoderConfig(EncoderConfig):
+    """A learned vector a symbol, shown one after the other; for model.reading=streamed."""
+
+    reads: ClassVar[tuple[InputKind, ...]] = (InputKind.symbols,)
+    axes: ClassVar[int] = 1
+    kind: str = "symbols"
+
+    def __post_init__(self) -> None:
+        wanted(self.positions is Positions.none, "model.encoder.positions", self.positions,
+               "none: where a symbol stands is when it is shown")  # fmt: skip
+
+
 ENCODERS: dict[str, type[EncoderConfig]] = {
     "parity": ParityEncoderConfig,
     "vector": VectorEncoderConfig,
@@ -104,6 +117,7 @@ ENCODERS: dict[str, type[EncoderConfig]] = {
     "shallow_wide": ShallowWideEncoderConfig,
     "resnet": ResNetEncoderConfig,
     "questions": QuestionEncoderConfig,
+    "symbols": SymbolEncoderConfig,
 }
 
 
@@ -153,9 +167,8 @@ class TickingConfig(ModelConfig):
         super().__post_init__()
         check_at_least(1, self, "ticks", "d_input", "sync_out")
         check_at_least(0, self, "sync_action", "self_pairs")
-        wanted(self.checkpoint_ticks is None or self.checkpoint_ticks >= 1,
-               "model.checkpoint_ticks", self.checkpoint_ticks, "1 or more, or null")  # fmt: skip
-        if self.reading is not ReadingKind.direct:
+        check_checkpoint_ticks(self.checkpoint_ticks)
+        if self.reading.asks:
             self._check_attention()
         self._check_self_pairs()
 
@@ -166,7 +179,7 @@ class TickingConfig(ModelConfig):
             self.sync_action >= 1 or self.pairing is Pairing.none,
             "model.sync_action",
             self.sync_action,
-            "1 or more: attention is queried by it (or set model.reading=direct)",
+            "1 or more: attention is queried by it (model.reading=direct and streamed are not)",
         )
 
     def _check_self_pairs(self) -> None:
@@ -241,16 +254,44 @@ class LSTMConfig(TickingConfig):
 
 
 @dataclass
-class FeedForwardConfig(ModelConfig):
-    """Features, two linear layers, one answer."""
+class TransformerConfig(ModelConfig):
+    """A Transformer encoder: plain with one tick, looped with more."""
 
-    kind: str = "feedforward"
-    hidden: int = 256
-    head: Head = Head.pooled
+    kind: str = "transformer"
+    ticks: int = 1  # passes through the same blocks, an answer after each
+    layers: int = 4  # blocks of a pass
+    width: int = 128  # of the tokens inside
+    hidden: int = 512  # of the blocks' MLPs
+    heads: int = 4
+    d_input: int = 128  # of the encoder's tokens
+    answers: int = 1  # given by one pass: of a plain one that says labels one after the other
+    checkpoint_ticks: int | None = None  # recompute stretches of so many ticks; null: keep all
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(1, self, "hidden")
+        check_at_least(1, self, "ticks", "layers", "width", "hidden", "heads", "d_input", "answers")
+        check_checkpoint_ticks(self.checkpoint_ticks)
+        wanted(self.width % (2 * self.heads) == 0, "model.width", self.width,
+               f"a multiple of 2 x model.heads={self.heads}")  # fmt: skip
+        wanted(self.answers == 1 or self.ticks == 1, "model.answers", self.answers,
+               f"1: with model.ticks={self.ticks} each tick answers")  # fmt: skip
+
+
+@dataclass
+class FeedForwardConfig(ModelConfig):
+    """Features, two linear layers or three, one answer."""
+
+    kind: str = "feedforward"
+    hidden: int = 256
+    second: int = 0  # width of a second hidden layer; 0: there is none
+    head: Head = Head.pooled
+    d_input: int = 128  # of the encoder's features, where it leaves that open
+    answers: int = 1  # given at once: labels said one after the other
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(1, self, "hidden", "d_input", "answers")
+        check_at_least(0, self, "second")
         wanted(self.head is not Head.flat or self.hidden % 2 == 0,
                "model.hidden", self.hidden, "even: model.head=flat halves it")  # fmt: skip
 
@@ -259,6 +300,7 @@ MODELS: dict[str, type[ModelConfig]] = {
     "ctm": CTMConfig,
     "lstm": LSTMConfig,
     "feedforward": FeedForwardConfig,
+    "transformer": TransformerConfig,
 }
 
 
@@ -266,6 +308,10 @@ def check_at_least(least: int, config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         wanted(value >= least, f"model.{name}", value, f"{least} or more")
+
+
+def check_checkpoint_ticks(ticks: int | None) -> None:
+    wanted(ticks is None or ticks >= 1, "model.checkpoint_ticks", ticks, "1 or more, or null")
 
 
 def check_probabilities(config: Any, *names: str) -> None:

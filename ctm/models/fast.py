@@ -34,7 +34,7 @@ class FastState:
 def think(
     machine: ContinuousThoughtMachine, inputs: Inputs, ticks: int
 ) -> Float[Tensor, "batch ticks outputs"]:
-    """What `machine.predict(machine.synchronise(inputs, ticks))` gives, its last axis flat."""
+    """What `machine.predict(machine.represent(inputs, ticks))` gives, its last axis flat."""
     readings = machine.readings(inputs, ticks)
     state = machine.start(batch_size(inputs))  # which moves decays back
     shared = Pass(machine, readings)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ctm.errors import ConfigError
-from ctm.interface import Thoughts, Trace
+from ctm.interface import Inputs, Thoughts, Trace
 from ctm.layers.backbones import Backbone
 
 
@@ -24,9 +24,11 @@ class FeedForward(nn.Module):
     Args:
         backbone: inputs to features.
         features: of one input, all that the first linear layer reads.
-        hidden: width between the two linear layers; a GLU halves it.
+        hidden: width after the first linear layer; a GLU halves it.
+        second: width of one more hidden layer, Linear and ReLU; 0: there is none.
         head: how features become an answer.
         output_shape: of one prediction, `(*positions, classes)`.
+        answers: given at once, as if after so many ticks: labels said one after the other.
     """
 
     ticks = 1
@@ -37,21 +39,27 @@ class FeedForward(nn.Module):
         backbone: Backbone,
         features: int,
         hidden: int,
+        second: int = 0,
         head: Head,
         dropout: float,
         output_shape: tuple[int, ...],
+        answers: int = 1,
     ) -> None:
         super().__init__()
-        self.output_shape = tuple(output_shape)
+        self.output_shape, self.answers = tuple(output_shape), answers
         self.backbone = backbone
         self.head = head
         flat = head is Head.flat
         self.layers = nn.Sequential(
             nn.Linear(features, hidden), nn.GLU() if flat else nn.ReLU(), nn.Dropout(dropout)
         )
-        self.answer = nn.Linear(hidden // 2 if flat else hidden, torch.Size(output_shape).numel())
+        width = hidden // 2 if flat else hidden
+        if second:
+            self.layers.extend([nn.Linear(width, second), nn.ReLU()])
+            width = second
+        self.answer = nn.Linear(width, answers * torch.Size(output_shape).numel())
 
-    def forward(self, inputs: Tensor, record: bool = False, ticks: int | None = None) -> Thoughts:
+    def forward(self, inputs: Inputs, record: bool = False, ticks: int | None = None) -> Thoughts:
         """Answers at once.
 
         Args:
@@ -62,10 +70,12 @@ class FeedForward(nn.Module):
         if ticks not in (None, 1):
             raise ConfigError(f"ticks={ticks}: a feed-forward model thinks for 1")
         hidden: Float[Tensor, "batch hidden"] = self.layers(self.features(inputs))
-        logits = self.answer(hidden).view(len(inputs), 1, *self.output_shape)
+        logits = self.answer(hidden).view(len(hidden), self.answers, *self.output_shape)
         trace = Trace(hidden.detach().float().cpu().unsqueeze(1)) if record else None
         return Thoughts.of(logits, trace)
 
-    def features(self, inputs: Tensor) -> Float[Tensor, "batch features"]:
-        found = self.backbone(inputs.to(self.answer.weight.dtype))
+    def features(self, inputs: Inputs) -> Float[Tensor, "batch features"]:
+        if isinstance(inputs, Tensor) and inputs.is_floating_point():
+            inputs = inputs.to(self.answer.weight.dtype)
+        found = self.backbone(inputs)
         return found.flatten(2).mean(2) if self.head is Head.pooled else found.flatten(1)

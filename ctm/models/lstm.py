@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ctm.layers.reading import Reading
 from ctm.layers.sync import Activations, Sums, Synchronisation
-from ctm.models.ticking import Parts, TickingModel
+from ctm.models.asking import AskingModel, AskingParts
 
 
 class LSTMStart(StrEnum):
@@ -34,7 +34,7 @@ class LSTMState:
         return self.hidden[-1]
 
 
-class LSTM(TickingModel):
+class LSTM(AskingModel):
     """An LSTM whose top hidden state asks the data, and answers.
 
     With synchronisation in the place of that state it is an ablation of the paper.
@@ -45,7 +45,7 @@ class LSTM(TickingModel):
         reads_hidden: the network reads concat(o, top hidden state) instead of o alone.
         starts: what is learned of the first state.
         sync_action, sync_out: from top hidden states to what asks and to what answers.
-        parts: what every model has that thinks in ticks; see `TickingModel`.
+        parts: what every model has that asks its data; see `AskingModel`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LSTM(TickingModel):
         starts: LSTMStart,
         sync_action: Synchronisation | Activations,
         sync_out: Synchronisation | Activations,
-        **parts: Unpack[Parts],
+        **parts: Unpack[AskingParts],
     ) -> None:
         super().__init__(**parts)
         self.reads_hidden = reads_hidden

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ctm.layers.reading import Reading
 from ctm.layers.sync import Activations, Sums, Synchronisation
-from ctm.models.ticking import Parts, TickingModel
+from ctm.models.asking import AskingModel, AskingParts
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class State:
     out: Sums  # synchronisation so far, as this tick answers with it
 
 
-class ContinuousThoughtMachine(TickingModel):
+class ContinuousThoughtMachine(AskingModel):
     """Neurons with private models over time; how they synchronise asks the data and answers.
 
     Made of parts, each a module with its own equation (`ctm.models.build` puts them together):
@@ -36,7 +36,7 @@ class ContinuousThoughtMachine(TickingModel):
         synapse: concat(o, z) to pre-activations a.
         neuron_models: histories A to post-activations z.
         sync_action, sync_out: the synchronisation that asks, and the one that answers.
-        parts: what every model has that thinks in ticks; see `TickingModel`.
+        parts: what every model has that asks its data; see `AskingModel`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ContinuousThoughtMachine(TickingModel):
         neuron_models: nn.Module,
         sync_action: Synchronisation | Activations,
         sync_out: Synchronisation | Activations,
-        **parts: Unpack[Parts],
+        **parts: Unpack[AskingParts],
     ) -> None:
         super().__init__(**parts)
         self.synapse = synapse
@@ -98,5 +98,6 @@ class ContinuousThoughtMachine(TickingModel):
         history = self.start_history.expand(batch, -1, -1)
         return State(history, z, self.sync_action.start(z), self.sync_out.start(z))
 
-    def seen(self, before: State, after: State) -> dict[str, Tensor]:
-        return {"pre_activations": after.history[:, :, -1]}
+    def seen(self, before: State, after: State, reading: Reading) -> dict[str, Tensor]:
+        seen = super().seen(before, after, reading)
+        return seen | {"pre_activations": after.history[:, :, -1]}

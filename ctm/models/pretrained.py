@@ -108,6 +108,7 @@ def _spec(saved: Any) -> TaskSpec:
             tuple(map(int, saved["output_shape"])),
             int(saved.get("image_ticks", 1)),
             int(saved.get("code_ticks", 1)),
+            int(saved.get("symbols", 0)),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"spec={saved!r:.80}: not a task's sizes ({error})") from None

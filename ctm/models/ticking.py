@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NotRequired, Protocol, TypedDict, Unpack, runtime_checkable
+from typing import Any, NotRequired, TypedDict, Unpack
 
 import torch
 from jaxtyping import Float
@@ -10,21 +10,7 @@ from torch import Tensor, nn
 
 from ctm.errors import ConfigError
 from ctm.interface import Inputs, Thoughts, Trace, batch_size
-from ctm.layers.reading import Attention, Reader, Reading
-from ctm.layers.sync import Sums, Synchronisation
 from ctm.models.stretches import Stretches
-
-
-@runtime_checkable
-class TickState(Protocol):
-    """What the state of every such model holds, beside its own."""
-
-    @property
-    def z(self) -> Float[Tensor, "batch neurons"]: ...
-    @property
-    def action(self) -> Sums: ...  # as the next tick asks with it
-    @property
-    def out(self) -> Sums: ...  # as this tick answers with it
 
 
 class Parts(TypedDict):
@@ -33,7 +19,6 @@ class Parts(TypedDict):
     - ticks: T, internal ticks unless a call says otherwise; where inputs come one after the other,
       those that follow the last of them, in which the model answers.
     - encoder: inputs to data, once a pass.
-    - reader: data to readings, once a pass; a tick's reading maps what is asked to o.
     - output_shape: of one prediction, `(*positions, classes)`.
     - engine: another way to compute what `synchronise` does, with equal numbers.
     - stretches: how the backward pass keeps or recomputes ticks.
@@ -41,7 +26,6 @@ class Parts(TypedDict):
 
     ticks: int
     encoder: nn.Module
-    reader: Reader
     output_shape: tuple[int, ...]
     engine: NotRequired["Engine | None"]
     stretches: NotRequired[Stretches | None]
@@ -50,14 +34,11 @@ class Parts(TypedDict):
 class TickingModel(nn.Module, ABC):
     """Inputs to thoughts: state after state, an answer at each tick.
 
-    A model adds what its `tick` is made of, and the three parts below.
+    A model adds the state it starts from, what its `tick` is made of and what answers.
     """
 
-    sync_action: (
-        Any  # of post-activations so far, to what asks: a `Synchronisation` or `Activations`
-    )
-    sync_out: Any  # the same for what answers
     answer: nn.Linear  # what answers to logits
+    answers = 1  # that a tick gives
 
     def __init__(self, **parts: Unpack[Parts]) -> None:
         super().__init__()
@@ -66,7 +47,6 @@ class TickingModel(nn.Module, ABC):
         self.engine = parts.get("engine")
         self.stretches = parts.get("stretches") or Stretches()
         self.encoder = parts["encoder"]
-        self.reader: Reader = parts["reader"]
 
     @property
     def outputs(self) -> int:
@@ -77,26 +57,32 @@ class TickingModel(nn.Module, ABC):
     def start(self, batch: int) -> Any:
         """The state before the first tick."""
 
-    @abstractmethod
-    def tick(self, state: Any, reading: Reading) -> Any:
-        """One internal tick: from a state and a way to read the data to the next state. Pure."""
-
-    def seen(self, before: Any, after: Any) -> dict[str, Tensor]:
-        """What a trace shows of a tick that only this kind of model has."""
-        return {}
-
-    def readings(self, inputs: Inputs, ticks: int) -> list[Reading]:
-        """How the data are read at each tick. Keys and values are projected once for all."""
+    def encoded(self, inputs: Inputs) -> Any:
+        """The encoder's data; raw inputs, which come in any precision, in the model's."""
         data = self.encoder(inputs)
-        if isinstance(data, Tensor):  # raw inputs come in any precision
-            data = data.to(self.answer.weight.dtype)
-        return self.reader.schedule(data, ticks)
+        return data.to(self.answer.weight.dtype) if isinstance(data, Tensor) else data
+
+    @abstractmethod
+    def readings(self, inputs: Inputs, ticks: int) -> list[Any]:
+        """What each tick works with; all that comes from the inputs alone is computed here."""
+
+    @abstractmethod
+    def tick(self, state: Any, reading: Any) -> Any:
+        """One internal tick: from a state and what it reads to the next state. Pure."""
+
+    @abstractmethod
+    def representation(self, state: Any) -> Float[Tensor, "batch representation"]:
+        """What of a state answers."""
+
+    @abstractmethod
+    def seen(self, before: Any, after: Any, reading: Any) -> dict[str, Tensor]:
+        """What a `Trace` shows of a tick, by its names there."""
 
     def predict(
-        self, sync: Float[Tensor, "batch ticks pairs"]
+        self, represented: Float[Tensor, "batch ticks representation"]
     ) -> Float[Tensor, "batch ticks *output"]:
         """logits = W_out S_out + b, for all ticks in one product."""
-        logits = self.answer(sync.to(self.answer.weight.dtype))
+        logits = self.answer(represented.to(self.answer.weight.dtype))
         return logits.unflatten(2, self.output_shape)
 
     def forward(self, inputs: Inputs, record: bool = False, ticks: int | None = None) -> Thoughts:
@@ -112,34 +98,35 @@ class TickingModel(nn.Module, ABC):
             raise ConfigError(f"ticks={ticks}: want 1 or more")
         if record or self.engine is None or torch.compiler.is_compiling():
             recorder = Recorder(self) if record else None
-            logits = self.predict(self.synchronise(inputs, ticks, recorder))
+            logits = self.predict(self.represent(inputs, ticks, recorder))
             trace = recorder.trace() if recorder is not None else None
         else:
             logits = self.engine(self, inputs, ticks).unflatten(2, self.output_shape)
             trace = None
         # while inputs still come nothing is asked of the model yet
-        return Thoughts.of(logits, trace, answering=ticks if logits.shape[1] > ticks else None)
+        answering = ticks * self.answers
+        return Thoughts.of(logits, trace, answering if logits.shape[1] > answering else None)
 
-    def synchronise(
+    def represent(
         self, inputs: Inputs, ticks: int, recorder: "Recorder | None" = None
-    ) -> Float[Tensor, "batch ticks pairs"]:
+    ) -> Float[Tensor, "batch ticks representation"]:
         """What answers, after each tick."""
         readings = self.readings(inputs, ticks)
 
         def stretch(state: Any, ticks: range) -> tuple[Any, list[Tensor]]:
-            synced = []
+            represented = []
             for tick in ticks:
                 before, state = state, self.tick(state, readings[tick])
-                synced.append(self.sync_out(state.out))
+                represented.append(self.representation(state))
                 if recorder is not None:
                     recorder.note(before, state, readings[tick])
-            return state, synced
+            return state, represented
 
         start = self.start(batch_size(inputs))
         return torch.stack(self.stretches.run(stretch, start, len(readings)), dim=1)
 
 
-# A model, inputs and ticks to flat logits: `model.predict` of `model.synchronise`
+# A model, inputs and ticks to flat logits: `model.predict` of `model.represent`
 Engine = Callable[[Any, Inputs, int], Float[Tensor, "batch ticks outputs"]]
 
 
@@ -151,16 +138,8 @@ class Recorder:
         self.ticks: list[dict[str, Tensor]] = []
 
     @torch.no_grad()
-    def note(self, before: TickState, after: TickState, reading: Reading) -> None:
-        model = self.model
-        seen = {"post_activations": after.z} | model.seen(before, after)
-        if isinstance(model.sync_out, Synchronisation):
-            seen["sync_out"] = model.sync_out(after.out)
-        if isinstance(reading, Attention):
-            asked = model.sync_action(before.action)
-            seen["attention"] = reading.weights(asked)
-            if isinstance(model.sync_action, Synchronisation):
-                seen["sync_action"] = asked
+    def note(self, before: Any, after: Any, reading: Any) -> None:
+        seen = self.model.seen(before, after, reading)
         self.ticks.append({name: value.detach().float().cpu() for name, value in seen.items()})
 
     def trace(self) -> Trace:

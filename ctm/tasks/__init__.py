@@ -6,6 +6,7 @@ from ctm.tasks.mazes import Mazes
 from ctm.tasks.parity import Parity
 from ctm.tasks.qamnist import QAMNIST
 from ctm.tasks.sort import Sort
+from ctm.tasks.state_tracking import StateTracking
 from ctm.tasks.task import Task
 
 TASKS: dict[str, type[Task]] = {
@@ -13,6 +14,7 @@ TASKS: dict[str, type[Task]] = {
     "digits": Digits,
     "mazes": Mazes,
     "sort": Sort,
+    "state_tracking": StateTracking,
     "qamnist": QAMNIST,
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 import torch
@@ -13,19 +12,8 @@ from ctm.config import wanted
 from ctm.errors import UserError
 from ctm.interface import Batch, InputKind, TaskSpec
 from ctm.metrics.positions import PositionEvaluation
+from ctm.tasks.parts import Part, draw_part
 from ctm.tasks.task import FixedExamples, Task
-
-PARTS = 32  # of all sequences: one for validation, one for test, the others for training
-SHORTEST_PARTED = 8  # bits: shorter sequences are too few to keep some back
-
-
-class Part(Enum):
-    """Which sequences a set of examples draws from; with it, the seed of the fixed sets."""
-
-    training = 0
-    validation = 1
-    test = 2
-
 
 Signs = Float[Tensor, "batch length"]
 
@@ -35,37 +23,13 @@ def targets_of(signs: Signs) -> Int[Tensor, "batch length"]:
     return (signs < 0).long().cumsum(1) % 2
 
 
-def part_of(signs: Signs) -> Int[Tensor, " batch"]:
-    """The `Part` that each sequence belongs to, for good: a pseudo-random 1 in 32 is validation's.
-
-    Decided by a hash of the sequence alone, so that no training run ever meets what tests it,
-    whatever its seed. (Of 8 bits or more: shorter ones are in every part.)
-    """
-    weights = scrambled(torch.arange(1, signs.shape[1] + 1))
-    drawn = scrambled(((signs < 0).long() * weights).sum(1)) % PARTS
-    return torch.where(drawn <= Part.test.value, drawn, Part.training.value)
-
-
-def scrambled(numbers: Int[Tensor, " count"]) -> Int[Tensor, " count"]:
-    """A fixed pseudo-random number of 31 bits for each number (multiplications wrap round)."""
-    mixed = numbers * 0x1E3779B97F4A7C15
-    mixed = (mixed ^ (mixed >> 29)) * 0x1CE4E5B9BF58476D
-    mixed = (mixed ^ (mixed >> 32)) * 0x14D049BB133111EB
-    return (mixed >> 33) & 0x7FFFFFFF
-
-
 def draw_signs(count: int, length: int, generator: torch.Generator, part: Part) -> Signs:
     """Random sequences of one part. Below 8 bits there is one part only, that of all sequences."""
-    whole = length < SHORTEST_PARTED
-    more = PARTS if part is not Part.training and not whole else 1
-    kept: list[Signs] = []
-    missing = count
-    while missing > 0:
-        signs = torch.randint(0, 2, (missing * more, length), generator=generator).float() * 2 - 1
-        fitting = signs if whole else signs[part_of(signs) == part.value]
-        kept.append(fitting[:missing])
-        missing -= len(kept[-1])
-    return torch.cat(kept)
+
+    def draw(many: int) -> Int[Tensor, "many length"]:
+        return 1 - torch.randint(0, 2, (many, length), generator=generator)
+
+    return 1 - 2 * draw_part(count, 2**length, part, draw).float()
 
 
 @dataclass(frozen=True)

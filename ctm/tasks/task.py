@@ -100,6 +100,10 @@ class Task(ABC):
     @abstractmethod
     def test(self) -> FiniteExamples: ...
 
+    def harder(self) -> "Task | None":
+        """Larger problems that a model of this task can still be asked about; None: no such."""
+        return None
+
     def evaluation(self, device: torch.device | str = "cpu") -> Evaluation:
         """What is measured of a model on this task."""
         return Classification(self.spec, device)

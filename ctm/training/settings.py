@@ -15,6 +15,7 @@ class TrainerConfig:
     steps: int = 10000
     batch_size: int = 64  # examples of one backward pass, on each device
     accumulate: int = 1  # backward passes a step
+    examples: int | None = None  # train on so many different ones again and again; null: all
     precision: str = "32"  # 32, bf16-mixed or 16-mixed
     clip_norm: float | None = None  # largest norm of the gradient
     clip_quantile: float | None = None  # clip to this quantile of recent norms
@@ -37,6 +38,8 @@ class TrainerConfig:
                self.keep_every, "1 or more, or null")  # fmt: skip
         wanted(self.clip_norm is None or self.clip_norm > 0, "trainer.clip_norm", self.clip_norm,
                "more than 0, or null")  # fmt: skip
+        wanted(self.examples is None or self.examples >= self.batch_size, "trainer.examples",
+               self.examples, f"trainer.batch_size={self.batch_size} or more, or null")  # fmt: skip
         quantile = self.clip_quantile
         wanted(quantile is None or 0 < quantile <= 1, "trainer.clip_quantile", quantile,
                "0 < quantile <= 1, or null")  # fmt: skip

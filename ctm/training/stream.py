@@ -48,19 +48,35 @@ class Stream(Dataset[Batch]):
 
     Fixed sets are gone through in a new random order each epoch; batches run across the ends of
     epochs, so all have the same size.
+
+    Args:
+        only: so many different examples, again and again; None: all that there are. Of a fixed set
+            these are the first; where examples are made up they are the first whole batches.
     """
 
     def __init__(
-        self, examples: Examples, *, batch_size: int, seed: int, rank: int = 0, ranks: int = 1
+        self,
+        examples: Examples,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        only: int | None = None,
     ) -> None:
+        if only is not None and only > (examples.size or only):
+            raise UserError(f"trainer.examples={only}: there are {examples.size} to train on")
         self.examples, self.batch_size, self.seed = examples, batch_size, seed
         self.rank, self.ranks = rank, ranks
+        self.only = only
 
     def __getitem__(self, k: int) -> Batch:
+        if self.examples.size is None and self.only is not None:
+            k %= max(self.only // (self.batch_size * self.ranks), 1)
         first = (k * self.ranks + self.rank) * self.batch_size
         indices = torch.arange(first, first + self.batch_size)
         if self.examples.size is not None:
-            indices = self._shuffled(indices, self.examples.size)
+            indices = self._shuffled(indices, self.only or self.examples.size)
         return self.examples.take(indices, generator_for(self.seed, CONTENT, self.rank, k))
 
     def _shuffled(self, places: Int[Tensor, " batch"], size: int) -> Int[Tensor, " batch"]:

@@ -71,7 +71,7 @@ def test_keys_and_values_are_projected_once_a_pass() -> None:
             calls[name] += 1
 
         model.reader.get_submodule(name).register_forward_hook(count)
-    model.synchronise(parity.inputs(), 4)
+    model.represent(parity.inputs(), 4)
     assert calls == {"in_key_value": 1, "in_query": 4}
 
 

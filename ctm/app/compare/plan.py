@@ -1,0 +1,255 @@
+"""What is to be compared: from the words of a command to a run for each model and seed."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ctm.app.compare.contenders import CONTENDERS, REFERENCE, contender
+from ctm.app.compare.matching import Match, Size, matched, size_of
+from ctm.app.compose import Experiment, compose
+from ctm.errors import UserError, listed
+
+USUAL = (REFERENCE, "twin", "transformer", "looped", "lstm", "feedforward")
+AS_IT_IS = (REFERENCE, "twin")  # never matched: the reference, and its own weights with one tick
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Of `scripts/compare.py`, read and checked.
+
+    Args:
+        experiment: whose task, loss, optimiser and number of steps all have in common.
+        models: of `CONTENDERS`.
+        seeds: of which each trains one run.
+        match: what a contender has in common with the CTM.
+        tolerance: largest share by which a matched size may be off.
+        examples: train also on so many examples alone, one run more each.
+        seconds: match=time: of training; 0: as long as the CTM takes.
+        jobs: runs side by side.
+        out: folder of the report and of all runs but the experiment's own.
+        settings: of single models, `{"looped": {"ticks": 4}}`.
+        overrides: of the experiment, for all of them.
+    """
+
+    experiment: str
+    models: tuple[str, ...] = USUAL
+    seeds: tuple[int, ...] = (0, 1, 2)
+    match: Match = Match.parameters
+    tolerance: float = 0.01
+    examples: tuple[int, ...] = ()
+    seconds: float = 0.0
+    jobs: int = 1
+    out: Path
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One model of the comparison, at its size."""
+
+    name: str
+    experiment: Experiment
+    size: Size
+    error: float  # of what is matched: by which share it is more than the CTM's
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run; `examples`: that it is restricted to, None: all."""
+
+    name: str
+    seed: int
+    examples: int | None
+    experiment: Experiment
+
+    @property
+    def folder(self) -> Path:
+        return self.experiment.run_dir
+
+    def __str__(self) -> str:
+        few = f", {self.examples} examples" if self.examples else ""
+        return f"{self.name}{few}, seed {self.seed}"
+
+
+# -- the command's words ---------------------------------------------------------------------------
+
+
+def parsed(words: Sequence[str]) -> Arguments:
+    """
+    Raises:
+        UserError: a word that is none of `name=value`, or a value that won't do.
+    """
+    values: dict[str, Any] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    overrides: list[str] = []
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UserError(f"{word}: want name=value, such as experiment=digits/quick seeds=3")
+        model, dot, setting = name.partition(".")
+        if name in READERS:
+            values[name] = READERS[name](name, text)
+        elif dot and model in CONTENDERS:
+            settings.setdefault(model, {})[setting] = value_of(text)
+        elif name in ("seed", "run_dir", "name", "describe", "model"):
+            raise UserError(
+                f"{word}: the comparison's own; choose models=..., seeds=... or out=..."
+            )
+        else:
+            overrides.append(word)
+    if "experiment" not in values:
+        raise UserError("experiment=?: want one, such as experiment=digits/quick")
+    unknown = [model for model in settings if model not in values.get("models", USUAL)]
+    if unknown:
+        raise UserError(f"{unknown[0]}.{next(iter(settings[unknown[0]]))}: not among the models=")
+    match = values.get("match", Match.parameters)
+    values.setdefault("out", Path("runs/compare") / values["experiment"] / match)
+    if values.get("seconds") and match is not Match.time:
+        raise UserError(f"seconds={values['seconds']:g}: goes with match=time")
+    return Arguments(**values, settings=settings, overrides=tuple(overrides))
+
+
+def value_of(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def some_of(name: str, text: str) -> tuple[str, ...]:
+    names = items(text)
+    unknown = [model for model in names if model not in CONTENDERS]
+    if unknown or not names or len(set(names)) < len(names):
+        wrong = f"no {listed(unknown)}" if unknown else "one of each"
+        raise UserError(f"{name}={text}: {wrong}; want some of {', '.join(CONTENDERS)}")
+    if names[0] != REFERENCE:
+        raise UserError(f"{name}={text}: want {REFERENCE} first: the others are matched to it")
+    return names
+
+
+def items(text: str) -> tuple[str, ...]:
+    """`[a,b]` or `a,b`."""
+    return tuple(part for part in re.split(r"[,\s]+", text.strip("[]() ")) if part)
+
+
+def seeds_of(name: str, text: str) -> tuple[int, ...]:
+    """How many, or in brackets which."""
+    if text.isdecimal() and 1 <= int(text) <= 1000:
+        return tuple(range(int(text)))
+    numbers = items(text)
+    if not text.startswith("[") or not numbers or not all(map(str.isdecimal, numbers)):
+        raise UserError(f"{name}={text}: want how many, or [0,1,2]")
+    return tuple(dict.fromkeys(map(int, numbers)))
+
+
+def whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    numbers = items(text)
+    if not all(number.isdecimal() and int(number) for number in numbers):
+        raise UserError(f"{name}={text}: want whole numbers of 1 or more, such as [100,1000]")
+    return tuple(sorted(set(map(int, numbers))))
+
+
+def whole_number(name: str, text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise UserError(f"{name}={text}: want a whole number of 1 or more")
+    return int(text)
+
+
+def share(name: str, text: str) -> float:
+    number = positive(name, text)
+    if number >= 1:
+        raise UserError(f"{name}={text}: want a share between 0 and 1, such as 0.01")
+    return number
+
+
+def positive(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise UserError(f"{name}={text}: want a number above 0")
+    return number
+
+
+def match_of(name: str, text: str) -> Match:
+    if text not in list(Match):
+        raise UserError(f"{name}={text}: choose one of {', '.join(Match)}")
+    return Match(text)
+
+
+READERS: dict[str, Any] = {
+    "experiment": lambda name, text: text,
+    "models": some_of,
+    "seeds": seeds_of,
+    "match": match_of,
+    "tolerance": share,
+    "examples": whole_numbers,
+    "seconds": positive,
+    "jobs": whole_number,
+    "out": lambda name, text: Path(text),
+}
+
+
+# -- who takes part --------------------------------------------------------------------------------
+
+
+def contestants(arguments: Arguments) -> list[Contestant]:
+    """Every model at the size that matches the CTM's.
+
+    Raises:
+        UserError: a model can't do the task, or comes in no size near enough.
+    """
+    reference = compose([f"experiment={arguments.experiment}", *arguments.overrides])
+    match = arguments.match
+    ours = contender(REFERENCE, reference, arguments.settings.get(REFERENCE, {}))
+    target = size_of(ours)
+    found = [Contestant(REFERENCE, ours, target, 0.0)]
+    for name in arguments.models[1:]:
+        settings = arguments.settings.get(name, {})
+        candidate = contender(name, ours, settings)
+        if name not in AS_IT_IS:
+            candidate = matched(candidate, target, match, settings.keys())
+        size = size_of(candidate)
+        error = size.error(target, match)
+        if abs(error) > arguments.tolerance and name not in AS_IT_IS:
+            raise UserError(
+                f"models: {name} comes no nearer to the {target.of(match):,} {counted(match)} of "
+                f"{REFERENCE} than {size.of(match):,} ({error:+.1%}); leave it out or set "
+                f"tolerance={abs(error) + 0.01:.2f}"
+            )
+        found.append(Contestant(name, candidate, size, error))
+    return found
+
+
+def counted(match: Match) -> str:
+    return "FLOPs" if match is Match.flops else "parameters"
+
+
+def runs(arguments: Arguments, found: Sequence[Contestant]) -> Iterator[Run]:
+    """One for each model, seed and number of examples; those of a seed together."""
+    for seed in arguments.seeds:
+        for examples in (None, *arguments.examples):
+            for contestant in found:
+                yield one_run(arguments, contestant, seed, examples)
+
+
+def one_run(arguments: Arguments, contestant: Contestant, seed: int, examples: int | None) -> Run:
+    experiment, name = contestant.experiment, contestant.name
+    few = f"examples{examples}" if examples else ""
+    folder = arguments.out / name / few / f"seed{seed}"
+    own = not (arguments.overrides or arguments.settings.get(name) or examples)
+    if name == REFERENCE and own and arguments.match is not Match.time:
+        folder = Path(f"runs/{experiment.name}/seed{seed}")  # the experiment's own
+        return Run(name, seed, None, replace(experiment, seed=seed, run_dir=folder,
+                   plain={**experiment.plain, "seed": seed}))  # fmt: skip
+    changes: dict[str, Any] = {"seed": seed, "run_dir": folder}
+    if examples:
+        trainer = replace(experiment.trainer, examples=examples)
+        changes |= {"trainer": trainer, "name": f"{experiment.name}/{few}"}
+    return Run(name, seed, examples, experiment.altered(**changes))

@@ -1,0 +1,108 @@
+"""Blocks of a Transformer encoder, with positions by rotation."""
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ctm.errors import ConfigError
+
+BASE = 100.0  # the slowest pair of columns turns by 1 / BASE of a radian a place
+
+
+class Turn(NamedTuple):
+    """Cosines and sines by which queries and keys are turned."""
+
+    cos: Float[Tensor, "tokens half_head"]
+    sin: Float[Tensor, "tokens half_head"]
+
+    def __call__(
+        self, x: Float[Tensor, "batch heads tokens d_head"]
+    ) -> Float[Tensor, "batch heads tokens d_head"]:
+        """Each pair of columns (k, k + d_head / 2) turned by the angle of its token."""
+        left, right = x.chunk(2, dim=-1)
+        return torch.cat(
+            (left * self.cos - right * self.sin, left * self.sin + right * self.cos), dim=-1
+        )
+
+
+def turn_by(
+    places: Int[Tensor, "tokens axes"], d_head: int, dtype: torch.dtype = torch.float32
+) -> Turn:
+    """Rotary positions (Su et al., 2021), the pairs of columns dealt out to the axes in turn.
+
+    The product of a query and a key so depends on how far apart their tokens are along each axis.
+    """
+    pairs, axes = d_head // 2, places.shape[1]
+    columns = torch.arange(pairs, device=places.device)
+    each = -(-pairs // axes)  # pairs of an axis
+    frequencies = BASE ** -((columns // axes) / max(each - 1, 1))
+    angles = places.float()[:, columns % axes] * frequencies
+    return Turn(angles.cos().to(dtype), angles.sin().to(dtype))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention of all tokens to all, queries and keys turned by their places."""
+
+    def __init__(self, *, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if heads < 1 or width % (2 * heads):
+            raise ConfigError(f"width={width}: want a multiple of 2 heads={heads}")
+        self.heads, self.dropout = heads, dropout
+        self.in_projection = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, tokens: Float[Tensor, "batch tokens width"], turn: Turn
+    ) -> Float[Tensor, "batch tokens width"]:
+        dropout = self.dropout if self.training else 0.0
+        seen = F.scaled_dot_product_attention(*self._projected(tokens, turn), dropout_p=dropout)
+        return self.out(rearrange(seen, "b h s d -> b s (h d)"))
+
+    def weights(
+        self, tokens: Float[Tensor, "batch tokens width"], turn: Turn, token: int
+    ) -> Float[Tensor, "batch heads tokens"]:
+        """What one of the tokens attends to, without dropout."""
+        queries, keys, _ = self._projected(tokens, turn)
+        scores = torch.einsum("bhd,bhsd->bhs", queries[:, :, token], keys)
+        return (scores * queries.shape[-1] ** -0.5).softmax(-1)
+
+    def _projected(self, tokens: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+        queries, keys, values = rearrange(
+            self.in_projection(tokens), "b s (three h d) -> three b h s d", three=3, h=self.heads
+        )
+        return turn(queries), turn(keys), values
+
+
+class Block(nn.Module):
+    """x <- x + Attention(LayerNorm(x)), then x <- x + MLP(LayerNorm(x)) (pre-norm).
+
+    Args:
+        width: of the tokens; a multiple of 2 `heads`.
+        hidden: of the MLP, Linear, GELU, Linear.
+        dropout: on the attention weights and on what both add.
+    """
+
+    def __init__(self, *, width: int, hidden: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = SelfAttention(width=width, heads=heads, dropout=dropout)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens width"], turn: Turn
+    ) -> Float[Tensor, "batch tokens width"]:
+        x = x + self.dropout(self.attention(self.attention_norm(x), turn))
+        return x + self.dropout(self.mlp(x))
+
+    def weights(
+        self, x: Float[Tensor, "batch tokens width"], turn: Turn, token: int
+    ) -> Float[Tensor, "batch heads tokens"]:
+        """What one of the tokens attends to in this block."""
+        return self.attention.weights(self.attention_norm(x), turn, token)
