@@ -19,13 +19,13 @@ def describe(experiment: Experiment, console: Console) -> None:
     model = build_model(experiment.model, experiment.task.spec, device="meta")
     console.print(OmegaConf.to_yaml(OmegaConf.create(experiment.plain)))
     console.print(parts_table(model))
-    cost = flops(model, experiment.task)
+    costs = cost(model, experiment.task)
     total = count(model)
     console.print(
         f"parameters: {total}\n"
-        f"flops per example: {cost.example} forward, at {cost.ticks} ticks\n"
-        f"flops per tick: {cost.tick} forward\n"
-        f"{total:,} parameters, {si(cost.example)}FLOP an example, {si(cost.tick)}FLOP a tick "
+        f"flops per example: {costs.example} forward, at {costs.ticks} ticks\n"
+        f"flops per tick: {costs.tick} forward\n"
+        f"{total:,} parameters, {si(costs.example)}FLOP an example, {si(costs.tick)}FLOP a tick "
         "(a multiplication and an addition are 2; training takes about 3 times as many)"
     )
 
@@ -61,24 +61,29 @@ class Cost(NamedTuple):
     tick: int
 
 
-def flops(model: nn.Module, task: Task) -> Cost:
-    """What an example costs, the largest of those trained on.
+def cost(model: nn.Module, task: Task) -> Cost:
+    """What an example costs, and what a tick of it."""
+    example, ticks = flops(model, task)
+    if isinstance(model, FeedForward):
+        return Cost(example, ticks, example)
+    return Cost(example, ticks, flops(model, task, 2)[0] - flops(model, task, 1)[0])
+
+
+def flops(model: nn.Module, task: Task, ticks: int | None = None) -> tuple[int, int]:
+    """Operations of one example's forward pass, the largest of those trained on, and its ticks.
 
     Counted by torch in matrix products, convolutions and attention; elementwise work is left out.
+
+    Args:
+        model: on the meta device.
+        ticks: other than the model's own number.
     """
-
     model.eval().requires_grad_(False)  # torch's counter hooks into what has a gradient
-
-    def of(ticks: int | None) -> tuple[int, int]:
-        # two examples: a batch of one would let products take other shapes
-        inputs = task.blank_inputs(2, "meta")
-        with FlopCounterMode(display=False) as counter:
-            thoughts = model(inputs, ticks=ticks)
-        return counter.get_total_flops() // 2, thoughts.ticks
-
-    example, ticks = of(None)
-    more = example if isinstance(model, FeedForward) else of(2)[0] - of(1)[0]
-    return Cost(example, ticks, more)
+    # two examples: a batch of one would let products take other shapes
+    inputs = task.blank_inputs(2, "meta")
+    with FlopCounterMode(display=False) as counter:
+        thoughts = model(inputs, ticks=ticks)
+    return counter.get_total_flops() // 2, thoughts.ticks
 
 
 def si(number: float) -> str:

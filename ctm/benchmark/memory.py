@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -63,7 +64,14 @@ def measure_memory(row: Row, contender: str, device: str) -> Memory:
     return Memory(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def second_step(runner: Runner, device: str) -> Memory:
+@runtime_checkable
+class Trains(Protocol):
+    """What can do a training step."""
+
+    def train(self) -> object: ...
+
+
+def second_step(runner: Trains, device: str) -> Memory:
     """Measured in this process, which must have done nothing else before.
 
     The first step is a warm-up: the optimiser makes its state, and torch may compile.

@@ -5,7 +5,7 @@ The answer counts modulo 10. (Paper, section 5: Q&A MNIST.)
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +246,12 @@ class QAMNIST(Task):
 
     def _pictures(self, part: Part) -> DigitPictures:
         return load_pictures(self.source, self.side, self.folder, self.download)[part]
+
+    def harder(self) -> "QAMNIST":
+        """Twice as many operations."""
+        return replace(
+            self, test_operations=max(2 * self.max_operations, self.test_operations or 0)
+        )
 
     def evaluation(self, device: torch.device | str = "cpu") -> QuestionEvaluation:
         return QuestionEvaluation(

@@ -7,7 +7,7 @@ five no circuit of constant depth solves it, whatever its width, if TC0 and NC1 
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import permutations
 
@@ -185,6 +185,10 @@ class StateTracking(Task):
         """The longest that was trained on first, so that pictures show one of these."""
         order = (*reversed(self.trained), *lengths[self.length :])
         return WordSets(self.items, order, each, part)
+
+    def harder(self) -> "StateTracking":
+        """Words four times as long."""
+        return replace(self, test_length=max(4 * self.length, self.test_length or 0))
 
     def evaluation(self, device: torch.device | str = "cpu") -> LengthEvaluation:
         return LengthEvaluation(self.spec, self.trained, device)

@@ -29,6 +29,7 @@ SHRUNK_TASK = {
     "parity": ["task.length=6", "task.validation_size=8", "task.test_size=8"],
     "sort": ["task.length=8", "task.validation_size=8", "task.test_size=8"],  # as model.d_input
     "digits": [],
+    "state_tracking": ["task.length=3", "task.validation_each=4", "task.test_each=4"],
     "qamnist": [
         "task.validation_each=2", "task.test_each=2", "task.max_digits=2", "task.max_operations=1",
         "task.test_digits=3", "task.test_operations=2",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ctm.app.compose import Experiment, compose, experiments
-from ctm.app.describe import count, flops
+from ctm.app.describe import count
 from ctm.models.build import build_model
 
 Settings = dict[str, Any]  # dotted names and what they are to be
@@ -346,6 +346,6 @@ def test_the_model_is_as_large_as_the_paper_says(name: str) -> None:
 def test_the_cost_is_described(name: str) -> None:
     experiment = composed(name)
     model = build_model(experiment.model, experiment.task.spec, device="meta")
-    cost = flops(model, experiment.task)
-    assert cost.example >= cost.tick > 0
-    assert cost.ticks >= model.ticks
+    costs = cost(model, experiment.task)
+    assert costs.example >= costs.tick > 0
+    assert costs.ticks >= model.ticks

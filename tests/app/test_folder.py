@@ -37,6 +37,13 @@ def test_other_settings_are_refused_with_the_differing_keys(tmp_path: Path) -> N
     assert "model.neurons (absent there, 2 here), model.ticks (3 there, 4 here)" in said
 
 
+def test_a_setting_that_was_not_there_yet_is_null(tmp_path: Path) -> None:
+    claim(tmp_path, CONFIG)
+    claim(tmp_path, {**CONFIG, "trainer": {"workers": 0, "examples": None}})
+    said = refusal(tmp_path, {**CONFIG, "trainer": {"workers": 0, "examples": 5}})
+    assert "trainer.examples (absent there, 5 here)" in said
+
+
 def test_settings_that_change_no_result_are_free(tmp_path: Path) -> None:
     claim(tmp_path, CONFIG)
     claim(tmp_path, {**CONFIG, "trainer": {"workers": 2}, "tracker": {"kind": "wandb"}})

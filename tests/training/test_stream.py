@@ -150,3 +150,23 @@ def test_every_key_has_a_generator_of_its_own() -> None:
     assert len(first) == len(keys)
     # an epoch's order and a batch's content: shorter keys count as if they ended in zeros
     assert generator_for(0, ORDER, 1).initial_seed() != generator_for(0, CONTENT, 1).initial_seed()
+
+
+@each_set
+def test_so_many_examples_alone_come_again_and_again(name: str) -> None:
+    stream = Stream(SETS[name], batch_size=4, seed=0, only=8)
+    batches = [stream[k] for k in range(6)]
+    distinct = {str(row.tolist()) for batch in batches for row in inputs(batch)}
+    assert len(distinct) == 8
+    again = [str(row.tolist()) for batch in batches[2:4] for row in inputs(batch)]
+    assert len(set(again)) == 8  # an epoch later all of them once more
+
+
+def test_the_first_examples_are_those_that_are_kept() -> None:
+    stream = Stream(numbered(13), batch_size=5, seed=0, only=5)
+    assert sorted(taken(stream, range(2))) == sorted(2 * list(range(5)))
+
+
+def test_more_examples_than_there_are_is_refused() -> None:
+    with pytest.raises(UserError, match=r"trainer.examples=14: there are 13 to train on"):
+        Stream(numbered(13), batch_size=5, seed=0, only=14)

@@ -5,12 +5,13 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from ctm.app.compose import Experiment
-from ctm.config import to_dataclass, to_plain
+from ctm.config import from_plain, to_plain
 from ctm.errors import ConfigError, UserError
 from ctm.interface import InputKind
 from ctm.layers.positions import Positions
 from ctm.layers.sync import Pairing
 from ctm.models.config import (
+    MODELS,
     CTMConfig,
     EncoderConfig,
     FeedForwardConfig,
@@ -64,8 +65,9 @@ def changed(model: C, settings: Mapping[str, Any], name: str) -> C:
     for setting, value in settings.items():
         if setting not in known:
             raise UserError(f"{name}.{setting}={value}: no such setting; want {', '.join(known)}")
-    plain = {key: to_plain(getattr(model, key)) for key in known}
-    return replace(to_dataclass(type(model), {**plain, **settings}, name), encoder=model.encoder)
+    altered = from_plain(MODELS, {**to_plain(model), **settings}, name)
+    assert isinstance(altered, type(model))
+    return altered
 
 
 def itself(machine: CTMConfig, reference: Experiment) -> CTMConfig:

@@ -52,7 +52,7 @@ def size_of(experiment: Experiment) -> Size:
 def cost(experiment: Experiment, match: Match) -> int:
     """What is to be matched, of a model without weights."""
     model = build_model(experiment.model, experiment.task.spec, device="meta")
-    return flops(model, experiment.task).example if match is Match.flops else count(model)
+    return flops(model, experiment.task)[0] if match is Match.flops else count(model)
 
 
 def matched(

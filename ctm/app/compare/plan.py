@@ -11,6 +11,7 @@ import yaml
 from ctm.app.compare.contenders import CONTENDERS, REFERENCE, contender
 from ctm.app.compare.matching import Match, Size, matched, size_of
 from ctm.app.compose import Experiment, compose
+from ctm.app.train import rehearse
 from ctm.errors import UserError, listed
 
 USUAL = (REFERENCE, "twin", "transformer", "looped", "lstm", "feedforward")
@@ -215,6 +216,7 @@ def contestants(arguments: Arguments) -> list[Contestant]:
         candidate = contender(name, ours, settings)
         if name not in AS_IT_IS:
             candidate = matched(candidate, target, match, settings.keys())
+        rehearse(candidate)
         size = size_of(candidate)
         error = size.error(target, match)
         if abs(error) > arguments.tolerance and name not in AS_IT_IS:

@@ -1,6 +1,6 @@
 """Mazes: which way leads from the red pixel to the green one? (Paper, section 4.2.)"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -142,6 +142,12 @@ class Mazes(Task):
                 "choose another folder or change the task's settings"
             )
         return mazes
+
+    def harder(self) -> "Mazes | None":
+        """Generated mazes a little larger, the same number of moves asked for."""
+        if self.source is Source.png:
+            return None
+        return replace(self, side=self.side + 4, folder="")
 
     def evaluation(self, device: torch.device | str = "cpu") -> Evaluation:
         return RouteEvaluation(self.spec, device)

@@ -1,0 +1,169 @@
+"""What the runs of a comparison came to, from their folders."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from scipy import stats
+
+from ctm.app.compare.plan import Run
+from ctm.app.result import RESULT, read_result
+from ctm.app.train import METRICS
+from ctm.interface import Readout
+from ctm.metrics.evaluation import by
+from ctm.models.feedforward import FeedForward, Head
+from ctm.models.pretrained import open_pretrained
+from ctm.tasks import Task
+from ctm.training.evaluation import evaluate
+
+HARDER = "harder.json"
+
+
+class BySize(NamedTuple):
+    """Accuracy against the size of the problem."""
+
+    what: str  # is counted
+    sizes: list[str]
+    accuracy: list[float]
+    trained: int | None  # sizes up to this place were trained on; None: all
+
+
+class Point(NamedTuple):
+    """Of a learning curve."""
+
+    examples: int  # seen so far
+    accuracy: float  # on the validation examples
+
+
+class Estimate(NamedTuple):
+    """Mean, standard deviation and a 95 % interval of the mean by Student's t."""
+
+    mean: float
+    deviation: float | None  # None of a single value
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Estimate":
+        mean = sum(values) / len(values)
+        if len(values) < 2:
+            return cls(mean, None, None, None)
+        deviation = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+        half = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
+        return cls(mean, deviation, mean - half, mean + half)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run."""
+
+    run: Run
+    result: dict[str, Any]
+    curve: list[Point]
+    harder: dict[str, Any] | None  # what it measures on larger problems
+
+    @property
+    def readout(self) -> Readout:
+        return Readout(self.result["readout"])
+
+    @property
+    def accuracy(self) -> float:
+        return self.metric("accuracy") or 0.0
+
+    def metric(self, name: str) -> float | None:
+        """By the readout; None where the task has no such."""
+        values = self.result["test"].get(name)
+        return by(self.readout, values) if isinstance(values, dict) else values
+
+    @property
+    def per_tick(self) -> list[float]:
+        return self.result["test"]["per_tick"]["accuracy"]
+
+    @property
+    def by_size(self) -> BySize | None:
+        return by_size(self.result["test"], self.result["task"], self.readout)
+
+    @property
+    def by_harder_size(self) -> BySize | None:
+        return by_size(self.harder, self.result["task"], self.readout) if self.harder else None
+
+
+def outcomes(runs: Sequence[Run]) -> list[Outcome]:
+    """Of the runs that have finished."""
+    return [outcome(run) for run in runs if (run.folder / RESULT).exists()]
+
+
+def outcome(run: Run) -> Outcome:
+    result = read_result(run.folder)
+    trainer = run.experiment.trainer
+    lines = map(json.loads, (run.folder / METRICS).read_text().splitlines())
+    each_step = trainer.batch_size * trainer.accumulate
+    curve = [
+        Point(line["step"] * each_step, by(Readout(result["readout"]), line["accuracy"]))
+        for line in lines
+        if line["split"] == "validation"
+    ]
+    return Outcome(run, result, curve, None if run.examples else on_harder(run))
+
+
+def on_harder(run: Run) -> dict[str, Any] | None:
+    """The metrics on larger problems, kept beside the result; None where there are no such."""
+    file = run.folder / HARDER
+    if file.exists():
+        return json.loads(file.read_text())
+    task = run.experiment.task.harder()
+    if task is None:
+        return None
+    model = open_pretrained(run.folder).model
+    if isinstance(model, FeedForward) and model.head is Head.flat:
+        return None  # reads inputs of one size
+    metrics = evaluate(
+        model,
+        task,
+        task.test(),
+        batch_size=run.experiment.trainer.evaluation_batch_size,
+        device="cpu",
+    )
+    file.write_text(json.dumps(metrics, indent=2) + "\n")
+    return metrics
+
+
+def name_of_harder(task: Task) -> str:
+    """What is larger about the larger problems."""
+    harder = task.harder()
+    sizes = [
+        f"{name}={value}"
+        for name, value in vars(harder).items()
+        if harder is not None and value != getattr(task, name)
+    ]
+    return ", ".join(sizes)
+
+
+def by_size(test: dict[str, Any], task: dict[str, Any], readout: Readout) -> BySize | None:
+    """Whatever a task's evaluation sorts by size."""
+    if "by_position" in test:
+        values = test["by_position"]["accuracy"][readout]
+        return BySize("position", names(range(1, len(values) + 1)), values, None)
+    if "grid" in test:
+        operations = test["grid"]["operations"]
+        rows = test["grid"]["accuracy"][readout]
+        means = [mean_of([row[k] for row in rows]) for k in range(len(operations))]
+        return BySize("operations", names(operations), means, task["max_operations"])
+    lengths = test.get("by_length", {})
+    if "lengths" in lengths:
+        values = lengths["accuracy"][readout]
+        return BySize("symbols", names(lengths["lengths"]), values, task["length"])
+    if "accuracy_whole" in lengths:
+        whole = lengths["accuracy_whole"][readout]
+        return BySize("moves of the route (whole routes)", list(whole), list(whole.values()), None)
+    return None
+
+
+def names(numbers: Any) -> list[str]:
+    return [str(number) for number in numbers]
+
+
+def mean_of(values: Sequence[float | None]) -> float:
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there)

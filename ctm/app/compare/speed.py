@@ -1,0 +1,131 @@
+"""Time and memory of the contestants: times by turns in one process, memory in one process each."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning.fabric import Fabric
+
+from ctm.allocator import keep_freed_memory
+from ctm.app.compare.plan import Run
+from ctm.app.compose import Experiment, reopened
+from ctm.app.provenance import provenance
+from ctm.app.train import prepare, start_fabric
+from ctm.benchmark.memory import second_step
+from ctm.benchmark.timing import alternate, median
+from ctm.errors import UserError
+from ctm.models.build import build_model
+from ctm.training.evaluation import evaluating
+from ctm.training.stream import Stream
+
+ROUNDS = 7
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Examples a second and bytes.
+
+    Args:
+        training: whole steps, the optimiser's included.
+        inference: batches of the same size.
+        memory: the most that the process holds during a training step.
+    """
+
+    training: float
+    inference: float
+    memory: int
+
+
+class Worker:
+    """One contestant at work, on batches of its experiment."""
+
+    def __init__(self, experiment: Experiment, fabric: Fabric) -> None:
+        settings = experiment.trainer
+        model = build_model(experiment.model, experiment.task.spec, seed=experiment.seed)
+        self.trainee = prepare(experiment, fabric, model)
+        self.fabric = fabric
+        stream = Stream(
+            experiment.task.training(), batch_size=settings.batch_size, seed=experiment.seed
+        )
+        # the same for all; where lengths are drawn, those of several batches
+        self.batches = [stream[k].to(fabric.device) for k in range(4)]
+
+    @property
+    def examples(self) -> int:
+        return sum(map(len, self.batches))
+
+    def train(self) -> None:
+        trainee = self.trainee
+        for batch in self.batches:
+            self.fabric.backward(trainee.loss(trainee.model(batch.inputs), batch.targets))
+            trainee.clipper(self.fabric, trainee.model, trainee.optimizer)
+            trainee.optimizer.step()
+            trainee.optimizer.zero_grad()
+
+    def infer(self) -> None:
+        with evaluating(self.trainee.model), torch.inference_mode():
+            for batch in self.batches:
+                self.trainee.model(batch.inputs)
+
+
+def measure(runs: Sequence[Run], file: Path) -> dict[str, Any]:
+    """Measures one run of each contestant on this machine and keeps what it found in a file."""
+    rates = rates_of({run.name: run.experiment for run in runs})
+    found = {
+        "rounds": ROUNDS,
+        "threads": torch.get_num_threads(),
+        **provenance(),
+        "speed": {run.name: asdict(Speed(*rates[run.name], memory=memory_of(run))) for run in runs},
+    }
+    file.write_text(json.dumps(found, indent=2) + "\n")
+    return found
+
+
+class Rates(NamedTuple):
+    """Examples a second."""
+
+    training: float
+    inference: float
+
+
+def rates_of(experiments: Mapping[str, Experiment]) -> dict[str, Rates]:
+    """Of every contestant, by turns."""
+    fabric = start_fabric(next(iter(experiments.values())))
+    workers = {name: Worker(experiment, fabric) for name, experiment in experiments.items()}
+    works = {(name, "training"): worker.train for name, worker in workers.items()}
+    works |= {(name, "inference"): worker.infer for name, worker in workers.items()}
+    times = alternate(works, ROUNDS, fabric.device.type)
+    return {
+        name: Rates(
+            worker.examples / median(times[name, "training"]),
+            worker.examples / median(times[name, "inference"]),
+        )
+        for name, worker in workers.items()
+    }
+
+
+def memory_of(run: Run) -> int:
+    """Peak memory of a training step, in a fresh process."""
+    command = [sys.executable, "-m", "ctm.app.compare.speed", str(run.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise UserError(f"memory of {run}: its process ended with {last}")
+    return int(done.stdout.split()[-1])
+
+
+def main() -> None:
+    keep_freed_memory()
+    experiment = reopened(Path(sys.argv[1]))
+    fabric = start_fabric(experiment)
+    peak = second_step(Worker(experiment, fabric), fabric.device.type).peak
+    print(peak)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Comparing: sizes that match, words that are refused, and a report of what was trained."""
+
+import csv
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from ctm.app.compare.budget import with_steps
+from ctm.app.compare.contenders import CONTENDERS
+from ctm.app.compare.matching import Knob, Match, Search, cost
+from ctm.app.compare.outcomes import Estimate
+from ctm.app.compare.plan import contestants, parsed, runs
+from ctm.models.config import CTMConfig, TransformerConfig
+from tests.app.commands import TINY, complaint, run_well, start
+
+EXPERIMENTS = ["parity/quick", "mazes/quick", "digits/quick", "state_tracking/s3", "qamnist/quick"]
+SMALL = [*(word for word in TINY if word != "run_dir=run"), "trainer.steps=4",
+         "trainer.log_every=2", "trainer.evaluate_every=2"]  # fmt: skip
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_contender_comes_within_one_percent_of_the_parameters(experiment: str) -> None:
+    words = [f"experiment={experiment}", "models=ctm,transformer,looped,lstm,feedforward"]
+    for contestant in contestants(parsed(words)):
+        assert abs(contestant.error) <= 0.01, contestant.name
+
+
+def test_every_contender_comes_within_one_percent_of_the_flops() -> None:
+    words = ["experiment=parity/quick", "match=flops", "models=ctm,transformer,looped,lstm"]
+    ours, *others = contestants(parsed(words))
+    for contestant in others:
+        found = cost(contestant.experiment, Match.flops)
+        assert abs(found / ours.size.flops - 1) <= 0.01, contestant.name
+
+
+def test_the_twin_has_the_same_parameters_and_one_tick() -> None:
+    ours, twin = contestants(parsed(["experiment=state_tracking/s3", "models=ctm,twin"]))
+    assert twin.size.parameters == ours.size.parameters
+    assert isinstance(twin.experiment.model, CTMConfig)
+    assert (twin.experiment.model.ticks, twin.experiment.task.spec.code_ticks) == (1, 1)
+
+
+@pytest.mark.parametrize("goal", [1, 7, 100, 12345])
+def test_the_nearest_size_is_found(goal: int) -> None:
+    search = Search(lambda sizes: 3 * sizes["width"] ** 2 + 5, goal)
+    best = min(range(4, 4000, 4), key=lambda width: abs(3 * width**2 + 5 - goal))
+    assert search.nearest(Knob("width", step=4)) == best
+
+
+def test_settings_of_one_model_change_it_alone_and_its_size_still_matches() -> None:
+    words = ["experiment=parity/quick", "models=ctm,transformer,looped", "looped.ticks=3"]
+    ours, plain, looped = contestants(parsed([*words, "transformer.width=64"]))
+    assert isinstance(plain.experiment.model, TransformerConfig)
+    assert isinstance(looped.experiment.model, TransformerConfig)
+    assert (looped.experiment.model.ticks, plain.experiment.model.width) == (3, 64)
+    assert abs(plain.error) <= 0.01
+    assert abs(looped.error) <= 0.01
+    assert ours.size.parameters == 256642
+
+
+def test_runs_lie_in_folders_of_their_own_the_reference_in_the_experiments() -> None:
+    words = ["experiment=parity/quick", "models=ctm,looped", "seeds=[1,4]", "examples=[128]"]
+    arguments = parsed(words)
+    folders = [str(run.folder) for run in runs(arguments, contestants(arguments))]
+    out = "runs/compare/parity/quick/parameters"
+    assert folders == [
+        place
+        for seed in (1, 4)
+        for place in (
+            f"runs/parity/quick/seed{seed}",
+            f"{out}/looped/seed{seed}",
+            f"{out}/ctm/examples128/seed{seed}",
+            f"{out}/looped/examples128/seed{seed}",
+        )
+    ]
+
+
+def test_another_number_of_steps_is_validated_by_the_same_share() -> None:
+    (ours,) = contestants(parsed(["experiment=parity/quick", "models=ctm"]))
+    trainer = with_steps(ours, 500).experiment.trainer
+    assert (trainer.steps, trainer.evaluate_every) == (500, 50)
+    assert with_steps(ours, 3).experiment.trainer.evaluate_every == 1
+
+
+def test_intervals_are_students() -> None:
+    estimate = Estimate.of([0.90, 0.94, 0.92])
+    assert estimate.mean == pytest.approx(0.92)
+    assert estimate.deviation == pytest.approx(0.02)
+    # 4.303 deviations over the root of three, from a table of t with two degrees of freedom
+    assert estimate.low == pytest.approx(0.92 - 4.3027 * 0.02 / 3**0.5, abs=1e-5)
+    assert Estimate.of([0.5]) == (0.5, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "experiment=?: want one, such as experiment=digits/quick"),
+        (["digits"], "digits: want name=value, such as"),
+        (["experiment=parity/quick", "models=[ctm,bert]"], "no bert; want some of ctm, twin"),
+        (["experiment=parity/quick", "models=lstm"], "models=lstm: want ctm first"),
+        (["experiment=parity/quick", "seeds=0"], "seeds=0: want how many, or [0,1,2]"),
+        (["experiment=parity/quick", "match=size"], "match=size: choose one of parameters, flops"),
+        (["experiment=parity/quick", "seed=3"], "seed=3: the comparison's own"),
+        (["experiment=parity/quick", "seconds=5"], "seconds=5: goes with match=time"),
+        (["experiment=parity/quick", "looped.depth=2"], "looped.depth=2: no such setting; want"),
+        (["experiment=parity/quick", "looped.ticks=few"], "looped.ticks: Value 'few'"),
+        (["experiment=parity/quick", "lstm.width=5"], "match=parameters has no size left"),
+        (["experiment=parity/lstm_10"], "its model is of kind lstm; want an experiment of a ctm"),
+        (["experiment=parity/quik"], "experiment=parity/quik: no such experiment; did you mean"),
+        (["experiment=sort/quick", "models=ctm,twin"], "want 8 or more to say 8 labels"),
+        (["experiment=parity/quick", "tolerance=0.00001", "models=ctm,lstm"],
+         "lstm comes no nearer to the 256,642 parameters of ctm than"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_refused_in_one_line(
+    words: list[str], line: str, tmp_path: Path
+) -> None:
+    assert line in complaint("compare.py", *words, cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_comparison_trains_reports_and_goes_on(tmp_path: Path) -> None:
+    words = [*SMALL, "models=ctm,looped", "jobs=2", "looped.ticks=2", "tolerance=0.3"]
+    said = run_well("compare.py", *words, "seeds=1", "examples=[8]", "out=there", cwd=tmp_path)
+    assert "4 runs, 0 of them finished before" in said
+    again = run_well("compare.py", *words, "seeds=2", "examples=[8]", "out=there", cwd=tmp_path)
+    assert "8 runs, 4 of them finished before" in again
+
+    there = tmp_path / "there"
+    page = (there / "report.md").read_text()
+    assert "Set by hand: looped: ticks=2." in page
+    assert "Not finished" not in page
+    result = json.loads((there / "looped" / "seed1" / "result.json").read_text())
+    assert f"{result['parameters']:,}" in page
+    assert f"{100 * result['test']['accuracy']['certain']:.2f}" in page
+    with (there / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["seed"], row["examples_to_train_on"]) for row in rows] == [
+        ("ctm", "0", ""), ("looped", "0", ""), ("ctm", "0", "8"), ("looped", "0", "8"),
+        ("ctm", "1", ""), ("looped", "1", ""), ("ctm", "1", "8"), ("looped", "1", "8"),
+    ]  # fmt: skip
+    assert all(float(row["training_examples_per_second"]) > 0 for row in rows)
+    assert all(int(row["peak_memory_bytes"]) > 1e7 for row in rows)
+    for picture in ("accuracy.png", "curves.png", "sizes.png"):
+        assert f"]({picture})" in page
+        assert (there / picture).stat().st_size > 10_000
+
+
+def test_a_comparison_that_is_stopped_saves_its_runs_and_says_what_is_missing(
+    tmp_path: Path,
+) -> None:
+    words = [*SMALL, "trainer.steps=100000", "models=ctm", "seeds=1", "out=there"]
+    process = start("compare.py", *words, cwd=tmp_path)
+    log = tmp_path / "there" / "ctm" / "seed0" / "train.log"
+    while not (log.exists() and "loss" in log.read_text()):
+        time.sleep(0.2)
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "not finished: ctm, seed 0; the same command goes on" in out
+    assert "SIGTERM: saved at step" in log.read_text()
+    assert (
+        "**Not finished, and left out:** ctm, seed 0." in (tmp_path / "there/report.md").read_text()
+    )
+
+
+def test_a_run_goes_on_with_the_settings_of_its_folder(tmp_path: Path) -> None:
+    run_well("train.py", *TINY, "trainer.steps=3", cwd=tmp_path)
+    assert "finished before" in run_well("train.py", "run=run", cwd=tmp_path)
+    (tmp_path / "run" / "result.json").unlink()
+    assert "going on from step 3, to step 3" in run_well("train.py", "run=run", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["run=nowhere"], "nowhere: has no config.yaml; want the folder of a run"),
+        (["run=nowhere", "seed=1"], "run=nowhere seed=1: run=FOLDER stands alone"),
+    ],
+)
+def test_a_folder_that_is_no_runs_is_refused(words: list[str], line: str, tmp_path: Path) -> None:
+    assert line in complaint("train.py", *words, cwd=tmp_path)
+
+
+def test_every_contender_has_a_look_of_its_own() -> None:
+    from ctm.analysis.comparison import LOOKS
+
+    assert LOOKS.keys() == CONTENDERS.keys()
+    assert len({look["color"] for look in LOOKS.values()}) == len(LOOKS)
