@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from ctm.analysis import style
 
@@ -86,11 +86,15 @@ def draw_panel(axes: Axes, panel: Panel, models: Sequence[str]) -> None:
     axes.set_title(panel.title, color=style.INK, pad=8)
     axes.set_xlabel(panel.along)
     axes.set_ylabel(panel.ylabel)
-    axes.set_ylim(-0.02, 1.02)
+    least = min(min(line.y) for lines in panel.lines.values() for line in lines)
+    axes.set_ylim(0.49 if least > 0.5 else -0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="y", linewidth=0.8)
     if panel.logarithmic:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axes.xaxis.set_minor_locator(NullLocator())
     if panel.names:
         step = -(-len(panel.names) // 8)
         places = range(0, len(panel.names), step)
@@ -118,10 +122,18 @@ def draw_mean(axes: Axes, lines: Sequence[Line], look: Mapping[str, Any]) -> Non
             axes.plot(line.x, line.y, markersize=3, alpha=0.5, **look)
 
 
+def short(number: float) -> str:
+    """`300`, `10k`, `3M`."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:g}{letter}"
+    return f"{number:g}"
+
+
 @style.styled()
 def seeds_figure(accuracy: Mapping[str, Sequence[float]], path: Path, title: str = "") -> None:
     """Writes a row for each model: a mark for each seed, a stroke at their mean."""
-    figure = style.blank(6.2, 0.9 + 0.34 * len(accuracy) + (0.4 if title else 0), style.PRINT_DPI)
+    figure = style.blank(6.2, 0.7 + 0.34 * len(accuracy) + (0.3 if title else 0), style.PRINT_DPI)
     axes = style.place(figure, 1.2, 0.55, 4.0, 0.34 * len(accuracy))
     for row, (name, values) in enumerate(accuracy.items()):
         look = LOOKS[name]
@@ -143,6 +155,6 @@ def seeds_figure(accuracy: Mapping[str, Sequence[float]], path: Path, title: str
     axes.set_xlabel("test accuracy")
     axes.grid(axis="x", linewidth=0.8)
     if title:
-        where = (0.25, 0.34 * len(accuracy) + 0.75)
+        where = (0.25, 0.34 * len(accuracy) + 0.7)
         style.write(figure, *where, title, fontsize=style.TITLE, fontweight="bold")
     style.save(figure, path)

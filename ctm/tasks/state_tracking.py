@@ -187,8 +187,9 @@ class StateTracking(Task):
         return WordSets(self.items, order, each, part)
 
     def harder(self) -> "StateTracking":
-        """Words four times as long."""
-        return replace(self, test_length=max(4 * self.length, self.test_length or 0))
+        """Words four times as long; fewer of each length, for there are more lengths."""
+        longest = max(4 * self.length, self.test_length or 0)
+        return replace(self, test_length=longest, test_each=-(-self.test_each // 4))
 
     def evaluation(self, device: torch.device | str = "cpu") -> LengthEvaluation:
         return LengthEvaluation(self.spec, self.trained, device)

@@ -53,6 +53,15 @@ FILES: dict[str, Callable[[Path, pytest.MonkeyPatch], object]] = {
 }
 
 
+def kinds() -> dict[str, str]:
+    """The first experiment of each kind: `parity/ctm`, `parity/lstm`, ...; these are drawn."""
+    first: dict[str, str] = {}
+    for name in experiments():
+        task, _, row = name.rpartition("/")
+        first.setdefault(f"{task}/{row.split('_')[0]}", name)
+    return first
+
+
 def shrunk(name: str) -> list[str]:
     """The experiment, with all that makes it small."""
     full = compose([f"experiment={name}"])
@@ -81,12 +90,15 @@ def test_two_steps_an_evaluation_and_a_resume(
         (folder / "data").symlink_to(tmp_path / "data", target_is_directory=True)
     (tmp_path / "data").mkdir(exist_ok=True)
 
+    drawn = name in kinds().values()
+    if not drawn:  # half of the time
+        monkeypatch.setattr("ctm.app.result.draw", lambda *_: None)
     with chdir(whole):
         assert train(experiment) == 0
     result = json.loads((whole / "run" / "result.json").read_text())
     assert (result["experiment"], result["steps"]) == (name, 2)
     assert result["test"]["examples"] > 0
-    assert (whole / "run" / "figures" / "ticks.png").is_file()
+    assert (whole / "run" / "figures" / "ticks.png").is_file() == drawn
 
     # stopped by a signal after each step: what comes second starts from a checkpoint
     monkeypatch.setattr(ProgressReport, "step", lambda *_: signal.raise_signal(signal.SIGTERM))

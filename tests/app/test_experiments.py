@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ctm.app.compose import Experiment, compose, experiments
-from ctm.app.describe import count
+from ctm.app.describe import cost, count
 from ctm.models.build import build_model
 
 Settings = dict[str, Any]  # dotted names and what they are to be
@@ -54,6 +54,7 @@ ROUNDED = {
     "cifar100/width_2048": 19.60,
 }
 QUICK = {f"{task}/quick" for task in ("parity", "digits", "mazes", "sort", "qamnist")}
+QUICK |= {f"state_tracking/{group}" for group in ("parity", "s3", "s5")}
 
 # -- the paper's settings --------------------------------------------------------------------------
 

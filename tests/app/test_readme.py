@@ -13,6 +13,10 @@ from tests.app.commands import ROOT, run_well
 README = (ROOT / "README.md").read_text()
 # the README's trainings, cut to a few steps
 SHORT = ["trainer.steps=4", "trainer.evaluate_every=4"]
+CUT = {
+    "scripts/train.py": SHORT,
+    "scripts/compare.py": [*SHORT, "seeds=1", "models=[ctm,transformer]", "jobs=2"],
+}
 
 
 def blocks(language: str) -> list[str]:
@@ -31,9 +35,10 @@ def test_readme_commands_work_in_order(
     typed = commands("python")
     assert [words[1] for words in typed] == [
         "scripts/train.py", "scripts/evaluate.py", "scripts/think.py", "scripts/train.py",
+        "scripts/compare.py",
     ]  # fmt: skip
     for _, script, *arguments in typed:
-        more = SHORT if script == "scripts/train.py" else []
+        more = CUT.get(script, [])
         assert run_well(Path(script).name, *arguments, *more, cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     for code in blocks("python"):

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
+from omegaconf import DictConfig
+
 from ctm.app.compose import Experiment
 from ctm.config import from_plain, to_plain
 from ctm.errors import ConfigError, UserError
@@ -26,6 +28,7 @@ from ctm.tasks import Task
 
 C = TypeVar("C", bound=ModelConfig)
 REFERENCE = "ctm"
+OPTIMIZER = "optimizer."
 TOKEN_WIDTH = 64  # of tokens made of numbers that the reference reads as they are
 # settings of a task that say for how many ticks something is shown
 SHOWING = ("image_ticks", "code_ticks", "symbol_ticks")
@@ -37,7 +40,8 @@ def contender(name: str, reference: Experiment, settings: Mapping[str, Any]) -> 
     Args:
         name: one of `CONTENDERS`.
         reference: the experiment as it is, of a CTM.
-        settings: of the contender's model that shall be others.
+        settings: of the contender's model that shall be others, and of its optimiser
+            (`optimizer.lr`).
 
     Raises:
         ConfigError: the task is none for such a model, or it has no such setting.
@@ -51,12 +55,17 @@ def contender(name: str, reference: Experiment, settings: Mapping[str, Any]) -> 
     task = reference.task
     if name == "twin":
         task = replace(task, **{show: 1 for show in SHOWING if hasattr(task, show)})
-    model = CONTENDERS[name](machine, reference)
-    if settings:
-        model = changed(model, settings, name)
-    elif name == REFERENCE:
+    if name == REFERENCE and not settings:
         return reference
-    return reference.altered(model=model, task=task, name=f"{reference.name}/{name}")
+    tuned = {key: value for key, value in settings.items() if key.startswith(OPTIMIZER)}
+    sizes = {key: value for key, value in settings.items() if key not in tuned}
+    optimizer = {key.removeprefix(OPTIMIZER): value for key, value in tuned.items()}
+    return reference.altered(
+        model=changed(CONTENDERS[name](machine, reference), sizes, name),
+        task=task,
+        optimizer=DictConfig({**reference.optimizer, **optimizer}),
+        name=f"{reference.name}/{name}",
+    )
 
 
 def changed(model: C, settings: Mapping[str, Any], name: str) -> C:
@@ -64,7 +73,8 @@ def changed(model: C, settings: Mapping[str, Any], name: str) -> C:
     known = [field.name for field in fields(model) if field.name not in ("kind", "encoder")]
     for setting, value in settings.items():
         if setting not in known:
-            raise UserError(f"{name}.{setting}={value}: no such setting; want {', '.join(known)}")
+            want = f"want {OPTIMIZER}lr, {', '.join(known)}"
+            raise UserError(f"{name}.{setting}={value}: no such setting; {want}")
     altered = from_plain(MODELS, {**to_plain(model), **settings}, name)
     assert isinstance(altered, type(model))
     return altered

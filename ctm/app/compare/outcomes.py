@@ -135,7 +135,7 @@ def name_of_harder(task: Task) -> str:
     sizes = [
         f"{name}={value}"
         for name, value in vars(harder).items()
-        if harder is not None and value != getattr(task, name)
+        if harder is not None and value != getattr(task, name) and not name.endswith("_each")
     ]
     return ", ".join(sizes)
 
