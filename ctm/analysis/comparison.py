@@ -86,8 +86,7 @@ def draw_panel(axes: Axes, panel: Panel, models: Sequence[str]) -> None:
     axes.set_title(panel.title, color=style.INK, pad=8)
     axes.set_xlabel(panel.along)
     axes.set_ylabel(panel.ylabel)
-    least = min(min(line.y) for lines in panel.lines.values() for line in lines)
-    axes.set_ylim(0.49 if least > 0.5 else -0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="y", linewidth=0.8)
     if panel.logarithmic:

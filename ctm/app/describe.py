@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ctm.app.compose import Experiment
+from ctm.interface import Inputs
 from ctm.models.build import build_model
 from ctm.models.feedforward import FeedForward
 from ctm.tasks import Task
@@ -72,15 +73,25 @@ def cost(model: nn.Module, task: Task) -> Cost:
 def flops(model: nn.Module, task: Task, ticks: int | None = None) -> tuple[int, int]:
     """Operations of one example's forward pass, the largest of those trained on, and its ticks.
 
-    Counted by torch in matrix products, convolutions and attention; elementwise work is left out.
-
     Args:
         model: on the meta device.
         ticks: other than the model's own number.
     """
+    return counted(model, task.blank_inputs(2, "meta"), ticks)
+
+
+def mean_flops(model: nn.Module, task: Task) -> int:
+    """Operations of one example's forward pass, averaged over the sizes that are trained on."""
+    each = [counted(model, inputs)[0] for inputs in task.blank_sizes(2, "meta")]
+    return round(sum(each) / len(each))
+
+
+def counted(model: nn.Module, inputs: Inputs, ticks: int | None = None) -> tuple[int, int]:
+    """Operations an example, and ticks, of a pass over two: one alone would take other shapes.
+
+    Counted by torch in matrix products, convolutions and attention; elementwise work is left out.
+    """
     model.eval().requires_grad_(False)  # torch's counter hooks into what has a gradient
-    # two examples: a batch of one would let products take other shapes
-    inputs = task.blank_inputs(2, "meta")
     with FlopCounterMode(display=False) as counter:
         thoughts = model(inputs, ticks=ticks)
     return counter.get_total_flops() // 2, thoughts.ticks

@@ -3,14 +3,18 @@
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from ctm.errors import UserError, listed
+from ctm.config import from_plain, to_dataclass, to_plain
+from ctm.errors import ConfigError, UserError, listed
+from ctm.models.config import MODELS
+from ctm.tasks import TASKS
+from ctm.training.settings import TrainerConfig
 
 SETTINGS, LOCK = "config.yaml", ".lock"
 PARTIAL = ".partial"  # end of a name while its file is written
@@ -82,29 +86,38 @@ def _is_foreign(file: Path) -> bool:
 
 
 def _own(path: Path, settings: Mapping[str, Any]) -> None:
-    """Saves the settings in a new folder, compares them with those of an old one."""
-    saved = path / SETTINGS
-    if saved.exists():
-        _compare(path, read_settings(path), settings)
-        return
-    partial = saved.with_name(saved.name + PARTIAL)
+    """Compares the settings with those of an old folder, and saves them: free ones may be new."""
+    if (path / SETTINGS).exists():
+        differing = differences(read_settings(path), settings)
+        if differing:
+            raise UserError(
+                f"run_dir={path}: holds a run with other settings: {listed(differing)}; "
+                "choose another run_dir=... or name=..., or delete the folder"
+            )
+    partial = path / f"{SETTINGS}{PARTIAL}"
     OmegaConf.save(OmegaConf.create(dict(settings)), partial)
-    partial.replace(saved)
+    partial.replace(path / SETTINGS)
 
 
-def _compare(path: Path, saved: Any, settings: Mapping[str, Any]) -> None:
-    before, now = flat(saved), flat(settings)
-    differing = [
+def differences(saved: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Which settings of a run are others, as `model.ticks (3 there, 4 here)`; free ones aside."""
+    before, now = flat(with_defaults(saved)), flat(settings)
+    return [
         f"{key} ({before.get(key, 'absent')} there, {now.get(key, 'absent')} here)"
         for key in sorted(before.keys() | now.keys())
-        # null is what a setting was before there was such a one
-        if before.get(key) != now.get(key) and not _is_free(key)
+        if before.get(key, ...) != now.get(key, ...) and not _is_free(key)
     ]
-    if differing:
-        raise UserError(
-            f"run_dir={path}: holds a run with other settings: {listed(differing)}; "
-            "choose another run_dir=... or name=..., or delete the folder"
-        )
+
+
+def with_defaults(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Saved settings with those that there were none of yet, as they did without."""
+    full = dict(saved)
+    with suppress(ConfigError):  # what is no experiment's is compared as it is
+        full["model"] = to_plain(from_plain(MODELS, saved.get("model"), "model"))
+        full["task"] = to_plain(from_plain(TASKS, saved.get("task"), "task"))
+        trainer = to_dataclass(TrainerConfig, saved.get("trainer") or {}, "trainer")
+        full["trainer"] = to_plain(trainer)
+    return full
 
 
 def _is_free(key: str) -> bool:

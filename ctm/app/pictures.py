@@ -74,7 +74,8 @@ def scene(
         token_grid=task.token_grid(grid),
         target=targets,
         labels=task.labels,
-        moments=task.moments(inputs, thoughts.ticks),
+        # a model that answers at every tick has seen all from the first
+        moments=[] if thoughts.answering is None else task.moments(inputs, thoughts.ticks),
     )
 
 

@@ -51,10 +51,23 @@ def write_result(experiment: Experiment, fabric: Fabric, console: Console) -> No
         "test": metrics,
     }
     draw(model, task, test, metrics, folder)
-    partial = folder / f"{RESULT}.partial"
-    partial.write_text(json.dumps(result, indent=2) + "\n")
-    partial.replace(folder / RESULT)
+    write_json(folder / RESULT, result)
     show_result(result, folder, console)
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Writes the whole of it, or nothing."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(file)
+
+
+def read_json(file: Path) -> Any:
+    """What was written so; None where there is nothing, or nothing that can be read."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def show_result(result: dict[str, Any], folder: Path, console: Console) -> None:

@@ -61,6 +61,11 @@ def train(experiment: Experiment) -> int:
 def rehearse(experiment: Experiment) -> None:
     """One step on blanks: what doesn't fit is refused before the run folder is touched."""
     spec = experiment.task.spec
+    if experiment.trainer.examples and len(experiment.task.blank_sizes(1, "meta")) > 1:
+        raise ConfigError(
+            f"trainer.examples={experiment.trainer.examples}: batches of this task have a length "
+            "each, so a few of them lack some lengths; want null"
+        )
     model = build_model(experiment.model, spec, device="meta")
     optimizer = instantiate(experiment.optimizer, "optimizer", params=model.parameters())
     steps = experiment.trainer.steps

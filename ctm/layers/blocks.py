@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ctm.errors import ConfigError
 
-BASE = 100.0  # the slowest pair of columns turns by 1 / BASE of a radian a place
+BASE = 100.0  # the slowest of several pairs turns by 1 / BASE of a radian a place
 
 
 class Turn(NamedTuple):
@@ -23,10 +23,9 @@ class Turn(NamedTuple):
         self, x: Float[Tensor, "batch heads tokens d_head"]
     ) -> Float[Tensor, "batch heads tokens d_head"]:
         """Each pair of columns (k, k + d_head / 2) turned by the angle of its token."""
-        left, right = x.chunk(2, dim=-1)
-        return torch.cat(
-            (left * self.cos - right * self.sin, left * self.sin + right * self.cos), dim=-1
-        )
+        left, right = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, dim=-1)
+        turned = left * self.cos - right * self.sin, left * self.sin + right * self.cos
+        return torch.cat(turned, dim=-1).to(x.dtype)
 
 
 def turn_by(
@@ -35,13 +34,21 @@ def turn_by(
     """Rotary positions (Su et al., 2021), the pairs of columns dealt out to the axes in turn.
 
     The product of a query and a key so depends on how far apart their tokens are along each axis.
+
+    Raises:
+        ConfigError: an axis would have no pair.
     """
     pairs, axes = d_head // 2, places.shape[1]
+    if pairs < axes:
+        raise ConfigError(
+            f"model.width / model.heads={d_head}: tokens stand along {axes} axes, and each takes 2 "
+            f"columns of a head; want {2 * axes} or more"
+        )
     columns = torch.arange(pairs, device=places.device)
-    each = -(-pairs // axes)  # pairs of an axis
-    frequencies = BASE ** -((columns // axes) / max(each - 1, 1))
-    angles = places.float()[:, columns % axes] * frequencies
-    return Turn(angles.cos().to(dtype), angles.sin().to(dtype))
+    axis, rank = columns % axes, columns // axes
+    last = (pairs - 1 - axis) // axes  # rank of the last pair of the same axis
+    angles = places.to(dtype)[:, axis] * BASE ** -(rank / last.clamp_min(1))
+    return Turn(angles.cos(), angles.sin())
 
 
 class SelfAttention(nn.Module):

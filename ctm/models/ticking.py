@@ -20,7 +20,7 @@ class Parts(TypedDict):
       those that follow the last of them, in which the model answers.
     - encoder: inputs to data, once a pass.
     - output_shape: of one prediction, `(*positions, classes)`.
-    - engine: another way to compute what `synchronise` does, with equal numbers.
+    - engine: another way to compute what `represent` does, with equal numbers.
     - stretches: how the backward pass keeps or recomputes ticks.
     """
 

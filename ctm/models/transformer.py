@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ctm.errors import ConfigError
 from ctm.interface import Inputs, batch_size
 from ctm.layers.blocks import Block, Turn, turn_by
 from ctm.layers.encoders import Placed, in_a_row
@@ -22,7 +23,7 @@ from ctm.models.ticking import Parts, TickingModel
 class Thinking:
     """All that the encoder carries from one tick to the next: tokens, those that answer first."""
 
-    tokens: Float[Tensor, "batch tokens width"]
+    tokens: Float[Tensor, "batch tokens width"]  # before the first tick one zero for all
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,13 @@ class Transformer(TickingModel):
         return Thinking(self.norm(x))
 
     def start(self, batch: int) -> Thinking:
-        """Nothing was thought yet: zeros, for as many tokens as there will be."""
+        """Nothing was thought yet."""
         return Thinking(self.summaries.new_zeros(batch, 1, self.summaries.shape[1]))
 
     def readings(self, inputs: Inputs, ticks: int) -> list[Told]:
         """All that there is to read, at once and at every tick."""
+        if ticks > 1 and self.answers > 1:
+            raise ConfigError(f"ticks={ticks}: one pass gives all {self.answers} answers; want 1")
         tokens = self.embed(in_a_row(self.encoded(inputs)))
         places = self.encoder.coordinates(inputs)
         # those that answer stand before the data, in their order
@@ -100,7 +103,7 @@ class Transformer(TickingModel):
         summaries = self.summaries.expand(batch_size(inputs), -1, -1)
         told = Told(
             torch.cat((summaries.to(tokens.dtype), tokens), dim=1),
-            turn_by(torch.cat((before, places)), self.d_head, tokens.dtype),
+            turn_by(torch.cat((before, places)), self.d_head, self.norm.weight.dtype),
             self.encoder.gridded,
         )
         return [told] * ticks

@@ -204,8 +204,19 @@ class QAMNIST(Task):
 
     def blank_inputs(self, batch: int, device: torch.device | str) -> Inputs:
         """The longest question."""
-        codes = 2 * self.max_operations + 1
-        return self.spec.blank_question(batch, device, images=self.max_digits, codes=codes)
+        return self._blank(batch, device, self.max_digits, self.max_operations)
+
+    def blank_sizes(self, batch: int, device: torch.device | str) -> list[Inputs]:
+        return [
+            self._blank(batch, device, shown, asked)
+            for shown in self.trained_digits
+            for asked in self.trained_operations
+        ]
+
+    def _blank(
+        self, batch: int, device: torch.device | str, shown: int, asked: int
+    ) -> tuple[Tensor, Tensor]:
+        return self.spec.blank_question(batch, device, images=shown, codes=2 * asked + 1)
 
     @property
     def labels(self) -> tuple[str, ...]:

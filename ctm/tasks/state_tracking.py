@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ctm.config import wanted
 from ctm.errors import UserError
-from ctm.interface import Batch, InputKind, TaskSpec
+from ctm.interface import Batch, InputKind, Inputs, TaskSpec
 from ctm.metrics.lengths import LengthEvaluation
 from ctm.tasks.parts import Part, draw_part
 from ctm.tasks.task import Task
@@ -158,6 +158,11 @@ class StateTracking(Task):
             symbols=symbols,
         )
 
+    def blank_sizes(self, batch: int, device: torch.device | str) -> list[Inputs]:
+        words = self.blank_inputs(batch, device)
+        assert isinstance(words, Tensor)
+        return [words[:, :length] for length in self.trained]
+
     @property
     def labels(self) -> tuple[str, ...]:
         return tuple(map(self._named, range(math.factorial(self.items))))
@@ -217,14 +222,14 @@ class StateTracking(Task):
         return np.eye(self.items, dtype=np.float32)[arrangements(self.items)[symbol]]
 
     def moments(self, inputs: Int[Tensor, " length"], ticks: int) -> list[tuple[np.ndarray, str]]:
-        """Permutation after permutation, then time to answer; none where all is read at once."""
+        """Permutation after permutation, then time to answer."""
         blank = np.zeros((self.items, self.items), np.float32)
         shown = [
             (self._matrix(symbol), self._named(symbol))
             for symbol in inputs.tolist()
             for _ in range(self.symbol_ticks)
         ]
-        return shown + [(blank, "= ?")] * (ticks - len(shown)) if ticks > len(shown) else []
+        return shown + [(blank, "= ?")] * (ticks - len(shown))
 
     def token_grid(self, grid: tuple[int, ...]) -> tuple[int, int]:
         """A token a permutation."""

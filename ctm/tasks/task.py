@@ -86,6 +86,10 @@ class Task(ABC):
         """Inputs as large as any to train on, without content, to count operations with."""
         return self.spec.blank_inputs(batch, device)
 
+    def blank_sizes(self, batch: int, device: torch.device | str) -> list[Inputs]:
+        """The same of every size that training draws, each as often as the others."""
+        return [self.blank_inputs(batch, device)]
+
     @property
     @abstractmethod
     def labels(self) -> tuple[str, ...]:

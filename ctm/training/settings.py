@@ -15,7 +15,7 @@ class TrainerConfig:
     steps: int = 10000
     batch_size: int = 64  # examples of one backward pass, on each device
     accumulate: int = 1  # backward passes a step
-    examples: int | None = None  # train on so many different ones again and again; null: all
+    examples: int | None = None  # train on so many alone, again and again; null: all
     precision: str = "32"  # 32, bf16-mixed or 16-mixed
     clip_norm: float | None = None  # largest norm of the gradient
     clip_quantile: float | None = None  # clip to this quantile of recent norms

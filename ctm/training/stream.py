@@ -50,8 +50,9 @@ class Stream(Dataset[Batch]):
     epochs, so all have the same size.
 
     Args:
-        only: so many different examples, again and again; None: all that there are. Of a fixed set
-            these are the first; where examples are made up they are the first whole batches.
+        only: so many examples, again and again; None: all that there are. Of a fixed set these are
+            the first, whatever the seed; where examples are made up, the first so many of the seed,
+            a multiple of the batch.
     """
 
     def __init__(
@@ -66,13 +67,16 @@ class Stream(Dataset[Batch]):
     ) -> None:
         if only is not None and only > (examples.size or only):
             raise UserError(f"trainer.examples={only}: there are {examples.size} to train on")
+        if examples.size is None and only is not None and only % (batch_size * ranks):
+            want = f"a multiple of {batch_size * ranks}"
+            raise UserError(f"trainer.examples={only}: want {want}, whole batches of made-up ones")
         self.examples, self.batch_size, self.seed = examples, batch_size, seed
         self.rank, self.ranks = rank, ranks
         self.only = only
 
     def __getitem__(self, k: int) -> Batch:
         if self.examples.size is None and self.only is not None:
-            k %= max(self.only // (self.batch_size * self.ranks), 1)
+            k %= self.only // (self.batch_size * self.ranks)
         first = (k * self.ranks + self.rank) * self.batch_size
         indices = torch.arange(first, first + self.batch_size)
         if self.examples.size is not None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ctm.app.compare.contenders import CONTENDERS, contender
 from ctm.app.compose import Experiment, compose, instantiate
+from ctm.app.pictures import scene
 from ctm.interface import Batch, Readout, each
 from ctm.models.build import Model, build_model
 from ctm.models.feedforward import FeedForward
@@ -73,6 +74,22 @@ def test_logits_certainties_and_readouts_have_their_shapes(name: str, task: str)
         assert thoughts.at(readout).shape == (BATCH, *spec.output_shape)
     assert thoughts.trace is not None
     assert thoughts.trace.post_activations.shape[0] == BATCH
+
+
+@every_model_and_task
+def test_what_it_thinks_can_be_drawn(name: str, task: str) -> None:
+    if task == "sort":
+        return  # drawn as what is said, with no scene
+    batch, problem = batch_of(task), experiment_of(name, task).task
+    model = model_of(name, task).eval()
+    shown = (name == "twin") and task in ("questions", "words")
+    if shown:  # its things are shown for one tick each, not for as many as the reference's
+        batch = problem.training().take(torch.arange(BATCH), generator(0))
+    thoughts = model(batch.inputs, record=True)
+    inputs = each(batch.inputs, lambda values: values[0])
+    seen = scene(model, problem, thoughts, 0, inputs, batch.targets[0])
+    assert seen.ticks == thoughts.ticks
+    assert bool(seen.moments) == (thoughts.answering is not None)
 
 
 @every_model_and_task

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ctm.app.folder import claimed
+from ctm.app.compose import compose
+from ctm.app.folder import claimed, read_settings
 from ctm.errors import UserError
 
 CONFIG: dict[str, object] = {
@@ -37,11 +38,20 @@ def test_other_settings_are_refused_with_the_differing_keys(tmp_path: Path) -> N
     assert "model.neurons (absent there, 2 here), model.ticks (3 there, 4 here)" in said
 
 
-def test_a_setting_that_was_not_there_yet_is_null(tmp_path: Path) -> None:
+def test_a_setting_that_was_not_there_yet_has_its_default(tmp_path: Path) -> None:
+    now = dict(compose(["experiment=mazes/feedforward"]).plain)
+    old = {name: value for name, value in now["model"].items() if name not in ("second", "answers")}
+    trainer = {name: value for name, value in now["trainer"].items() if name != "examples"}
+    claim(tmp_path, {**now, "model": old, "trainer": trainer})
+    claim(tmp_path, now)
+    said = refusal(tmp_path, {**now, "trainer": {**now["trainer"], "examples": 70}})
+    assert "trainer.examples (None there, 70 here)" in said
+
+
+def test_free_settings_are_kept_as_they_were_asked_for_last(tmp_path: Path) -> None:
     claim(tmp_path, CONFIG)
-    claim(tmp_path, {**CONFIG, "trainer": {"workers": 0, "examples": None}})
-    said = refusal(tmp_path, {**CONFIG, "trainer": {"workers": 0, "examples": 5}})
-    assert "trainer.examples (absent there, 5 here)" in said
+    claim(tmp_path, {**CONFIG, "trainer": {"workers": 2}})
+    assert read_settings(tmp_path)["trainer"] == {"workers": 2}
 
 
 def test_settings_that_change_no_result_are_free(tmp_path: Path) -> None:

@@ -92,3 +92,16 @@ def test_weights_are_the_softmax_that_the_output_is_made_of() -> None:
 def test_a_width_that_does_not_divide_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"width=12: want a multiple of 2 heads=4"):
         SelfAttention(width=12, heads=4, dropout=0.0)
+
+
+@pytest.mark.parametrize(("d_head", "axes"), [(4, 2), (6, 3), (8, 3), (10, 2), (20, 3)])
+def test_every_axis_turns_something(d_head: int, axes: int) -> None:
+    for axis in range(axes):
+        there = torch.zeros(1, axes, dtype=torch.long)
+        there[0, axis] = 1
+        assert (turn_by(there, d_head).sin != 0).any()
+
+
+def test_heads_too_narrow_for_the_axes_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"heads=2: tokens stand along 2 axes"):
+        turn_by(grid_places((2, 2)), 2)

@@ -170,3 +170,8 @@ def test_the_first_examples_are_those_that_are_kept() -> None:
 def test_more_examples_than_there_are_is_refused() -> None:
     with pytest.raises(UserError, match=r"trainer.examples=14: there are 13 to train on"):
         Stream(numbered(13), batch_size=5, seed=0, only=14)
+
+
+def test_made_up_examples_come_in_whole_batches() -> None:
+    with pytest.raises(UserError, match=r"trainer.examples=10: want a multiple of 4, whole"):
+        Stream(EndlessParity(12), batch_size=4, seed=0, only=10)

@@ -1,23 +1,24 @@
 """Comparing the machine with other models on equal terms: `scripts/compare.py`."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from ctm.allocator import keep_freed_memory
 from ctm.app.compare.budget import equal_time
 from ctm.app.compare.matching import Match
-from ctm.app.compare.outcomes import outcomes
-from ctm.app.compare.plan import Arguments, Contestant, Run, contestants, parsed, runs
+from ctm.app.compare.outcomes import finished
+from ctm.app.compare.plan import Contestant, contestants, parsed, runs
 from ctm.app.compare.report import Report
 from ctm.app.compare.speed import measure
-from ctm.app.compare.training import train_missing
+from ctm.app.compare.training import train_missing, unfinished
 from ctm.app.console import plain_console
 from ctm.app.describe import si
+from ctm.errors import UserError
+from ctm.tasks import Task
 
 SPEED = "speed.json"
 
@@ -25,33 +26,45 @@ SPEED = "speed.json"
 def compare(words: Sequence[str]) -> int:
     """Trains what is missing, measures, and writes the report. Returns the exit status."""
     console = plain_console()
+    keep_freed_memory()  # as in training
     arguments = parsed(words)
     found = contestants(arguments)
     if arguments.match is Match.time:
         found = equal_time(arguments, found, console)
     console.print(sizes_table(found))
+    harder, notes = larger_problems(found[0].experiment.task)
     planned = list(runs(arguments, found))
-    unfinished = train_missing(planned, arguments.jobs, console)
-    speed = None if unfinished else speed_of(arguments, planned, console)
+    stopped = train_missing(planned, arguments.jobs, console)
+    missing = unfinished(planned)
     command = shlex.join(["python", "scripts/compare.py", *words])
-    report = Report(arguments, found, outcomes(planned), unfinished, speed, command)
-    console.print(f"report  {report.write()}")
-    if unfinished:
-        console.print(f"not finished: {'; '.join(map(str, unfinished))}; the same command goes on")
-    return 1 if unfinished else 0
+
+    def write(speed: dict[str, Any] | None, harder: Task | None) -> Path:
+        done = finished(planned, harder)
+        return Report(arguments, found, done, missing, speed, command, notes).write()
+
+    page = write(None, None)
+    if stopped is None:
+        console.print("asking about larger problems; then everyone's speed, by turns")
+        page = write(None, harder)
+        first = [run for run in planned if run.seed == arguments.seeds[0] and not run.examples]
+        there = [run for run in first if run not in missing]
+        page = write(measure(there, arguments.out / SPEED) if there else None, harder)
+    console.print(f"report  {page}")
+    if missing:
+        console.print(f"not finished: {'; '.join(map(str, missing))}; the same command goes on")
+    return 128 + stopped if stopped is not None else int(bool(missing))
 
 
-def speed_of(arguments: Arguments, planned: Sequence[Run], console: Console) -> dict[str, Any]:
-    """Measured once, on the first seed's runs, when nothing else of the comparison is at work."""
-    file: Path = arguments.out / SPEED
-    first = [run for run in planned if run.seed == arguments.seeds[0] and run.examples is None]
-    if file.exists():
-        found = json.loads(file.read_text())
-        if found["speed"].keys() >= {run.name for run in first}:
-            return found
-    console.print("measuring speed and memory, one model after the other, again and again")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    return measure(first, file)
+def larger_problems(task: Task) -> tuple[Task | None, list[str]]:
+    """The task of larger problems, if its data are there; what is to be said if not."""
+    harder = task.harder()
+    if harder is None or harder == task:
+        return None, []
+    try:
+        harder.test()
+    except UserError as error:
+        return None, [f"Larger problems were not measured: {error}."]
+    return harder, []
 
 
 def sizes_table(found: Sequence[Contestant]) -> Table:

@@ -1,6 +1,5 @@
 """match=time: each contestant takes as many steps as fit into the same time on this machine."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,6 +7,8 @@ from rich.console import Console
 
 from ctm.app.compare.plan import Arguments, Contestant
 from ctm.app.compare.speed import rates_of
+from ctm.app.result import read_json, write_json
+from ctm.errors import UserError
 
 BUDGET = "budget.json"
 
@@ -17,25 +18,33 @@ def equal_time(
 ) -> list[Contestant]:
     """The contestants with their own numbers of steps.
 
-    These are measured once and kept: the same command finds its runs again.
+    These are measured once and kept: the same command finds its runs again, and a model that joins
+    later gets the same time.
+
+    Raises:
+        UserError: another time was asked for before.
     """
     file = arguments.out / BUDGET
-    steps: dict[str, int] = json.loads(file.read_text())["steps"] if file.exists() else {}
-    if not steps.keys() >= {contestant.name for contestant in found}:
-        console.print("timing everyone's steps, one after the other, again and again")
-        steps |= timed(arguments, found)
+    kept = read_json(file) or {"asked": arguments.seconds, "seconds": 0.0, "steps": {}}
+    if kept["asked"] != arguments.seconds:
+        before = f"{kept['asked']:g}" if kept["asked"] else "as long as the CTM takes"
+        raise UserError(
+            f"seconds={arguments.seconds:g}: {file} holds a comparison with seconds: {before}; "
+            "choose another out=..."
+        )
+    steps: dict[str, int] = kept["steps"]
+    new = [contestant for contestant in found if contestant.name not in steps]
+    if new:
+        console.print("timing everyone's steps, one model after the other, again and again")
+        rates = rates_of({contestant.name: contestant.experiment for contestant in new})
+        each = {name: rate.training / examples_a_step(found[0]) for name, rate in rates.items()}
+        if not kept["seconds"]:  # the CTM is among them: nothing was kept
+            own = found[0].experiment.trainer.steps / each[found[0].name]
+            kept["seconds"] = arguments.seconds or own
+        steps |= {name: max(round(kept["seconds"] * rate), 1) for name, rate in each.items()}
         arguments.out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"seconds": arguments.seconds, "steps": steps}, indent=2) + "\n")
+        write_json(file, kept)
     return [with_steps(contestant, steps[contestant.name]) for contestant in found]
-
-
-def timed(arguments: Arguments, found: Sequence[Contestant]) -> dict[str, int]:
-    """Steps that everyone does in the time asked for, or in the time that the CTM takes."""
-    rates = rates_of({contestant.name: contestant.experiment for contestant in found})
-    each = {name: rate.training / examples_a_step(found[0]) for name, rate in rates.items()}
-    ours = found[0]
-    seconds = arguments.seconds or ours.experiment.trainer.steps / each[ours.name]
-    return {name: max(round(seconds * rate), 1) for name, rate in each.items()}
 
 
 def examples_a_step(contestant: Contestant) -> int:

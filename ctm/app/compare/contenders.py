@@ -59,6 +59,8 @@ def contender(name: str, reference: Experiment, settings: Mapping[str, Any]) -> 
         return reference
     tuned = {key: value for key, value in settings.items() if key.startswith(OPTIMIZER)}
     sizes = {key: value for key, value in settings.items() if key not in tuned}
+    if "heads" in sizes and name in ("transformer", "looped"):
+        sizes = {"width": 16 * sizes["heads"], **sizes}  # one that they divide, to start from
     optimizer = {key.removeprefix(OPTIMIZER): value for key, value in tuned.items()}
     return reference.altered(
         model=changed(CONTENDERS[name](machine, reference), sizes, name),
@@ -85,7 +87,10 @@ def itself(machine: CTMConfig, reference: Experiment) -> CTMConfig:
 
 
 def twin(machine: CTMConfig, reference: Experiment) -> CTMConfig:
-    """The same weights, one tick. A curve over ticks does not prove that ticks are used."""
+    """The same weights, one tick: to answer, and to each thing that is shown.
+
+    A curve over ticks does not prove that ticks are used.
+    """
     return replace(machine, ticks=1)
 
 
@@ -119,7 +124,7 @@ def lstm(machine: CTMConfig, reference: Experiment) -> LSTMConfig:
 
 
 def feedforward(machine: CTMConfig, reference: Experiment) -> FeedForwardConfig:
-    """Sees all places side by side; the average where inputs come in any number."""
+    """Sees all places side by side; of a stream their average, which has no order."""
     kind = reference.task.spec.input_kind
     any_number = kind in (InputKind.questions, InputKind.symbols)
     return FeedForwardConfig(

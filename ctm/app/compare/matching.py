@@ -7,11 +7,10 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from ctm.app.compose import Experiment
-from ctm.app.describe import count, flops
+from ctm.app.describe import count, mean_flops
 from ctm.errors import UserError
 from ctm.models.build import build_model
 from ctm.models.config import (
-    CTMConfig,
     FeedForwardConfig,
     LSTMConfig,
     ModelConfig,
@@ -32,7 +31,11 @@ class Match(StrEnum):
 
 
 class Size(NamedTuple):
-    """What a model costs: parameters, and operations of one example's forward pass."""
+    """What a model costs: parameters, and operations of an example's forward pass.
+
+    Operations are averaged over the sizes that are trained on; training takes about three times as
+    many, for every model alike.
+    """
 
     parameters: int
     flops: int
@@ -52,7 +55,7 @@ def size_of(experiment: Experiment) -> Size:
 def cost(experiment: Experiment, match: Match) -> int:
     """What is to be matched, of a model without weights."""
     model = build_model(experiment.model, experiment.task.spec, device="meta")
-    return flops(model, experiment.task)[0] if match is Match.flops else count(model)
+    return mean_flops(model, experiment.task) if match is Match.flops else count(model)
 
 
 def matched(
@@ -104,8 +107,6 @@ class Knob(NamedTuple):
 def knobs(config: ModelConfig) -> tuple[Knob, Knob | None]:
     """What makes a model larger, and what makes up for the steps that it takes."""
     match config:
-        case CTMConfig():
-            return Knob("neurons"), None
         case LSTMConfig():
             return Knob("width"), None
         case TransformerConfig():

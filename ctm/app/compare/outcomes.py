@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from scipy import stats
 
 from ctm.app.compare.plan import Run
-from ctm.app.result import RESULT, read_result
+from ctm.app.result import RESULT, read_json, read_result, write_json
 from ctm.app.train import METRICS
+from ctm.config import to_plain
 from ctm.interface import Readout
 from ctm.metrics.evaluation import by
 from ctm.models.feedforward import FeedForward, Head
@@ -26,7 +27,7 @@ class BySize(NamedTuple):
     what: str  # is counted
     sizes: list[str]
     accuracy: list[float]
-    trained: int | None  # sizes up to this place were trained on; None: all
+    trained: int | None  # so many of the sizes were trained on; None: all
 
 
 class Point(NamedTuple):
@@ -69,7 +70,7 @@ class Outcome:
 
     @property
     def accuracy(self) -> float:
-        return self.metric("accuracy") or 0.0
+        return by(self.readout, self.result["test"]["accuracy"])
 
     def metric(self, name: str) -> float | None:
         """By the readout; None where the task has no such."""
@@ -89,12 +90,16 @@ class Outcome:
         return by_size(self.harder, self.result["task"], self.readout) if self.harder else None
 
 
-def outcomes(runs: Sequence[Run]) -> list[Outcome]:
-    """Of the runs that have finished."""
-    return [outcome(run) for run in runs if (run.folder / RESULT).exists()]
+def finished(runs: Sequence[Run], harder: Task | None = None) -> list[Outcome]:
+    """Those of the runs that have a result.
+
+    Args:
+        harder: the task of larger problems to ask about too; those asked before are remembered.
+    """
+    return [outcome(run, harder) for run in runs if (run.folder / RESULT).exists()]
 
 
-def outcome(run: Run) -> Outcome:
+def outcome(run: Run, harder: Task | None) -> Outcome:
     result = read_result(run.folder)
     trainer = run.experiment.trainer
     lines = map(json.loads, (run.folder / METRICS).read_text().splitlines())
@@ -104,20 +109,19 @@ def outcome(run: Run) -> Outcome:
         for line in lines
         if line["split"] == "validation"
     ]
-    return Outcome(run, result, curve, None if run.examples else on_harder(run))
+    larger = on_harder(run, result, harder) if harder is not None and not run.examples else None
+    return Outcome(run, result, curve, larger)
 
 
-def on_harder(run: Run) -> dict[str, Any] | None:
-    """The metrics on larger problems, kept beside the result; None where there are no such."""
-    file = run.folder / HARDER
-    if file.exists():
-        return json.loads(file.read_text())
-    task = run.experiment.task.harder()
-    if task is None:
-        return None
+def on_harder(run: Run, result: dict[str, Any], task: Task) -> dict[str, Any] | None:
+    """The metrics on larger problems, kept beside the result; None of a model of one size."""
+    made_of = {"task": to_plain(task), "date": result["date"]}
+    kept = read_json(run.folder / HARDER)
+    if kept is not None and kept["of"] == made_of:
+        return kept["metrics"]
     model = open_pretrained(run.folder).model
     if isinstance(model, FeedForward) and model.head is Head.flat:
-        return None  # reads inputs of one size
+        return None
     metrics = evaluate(
         model,
         task,
@@ -125,19 +129,18 @@ def on_harder(run: Run) -> dict[str, Any] | None:
         batch_size=run.experiment.trainer.evaluation_batch_size,
         device="cpu",
     )
-    file.write_text(json.dumps(metrics, indent=2) + "\n")
+    write_json(run.folder / HARDER, {"of": made_of, "metrics": metrics})
     return metrics
 
 
 def name_of_harder(task: Task) -> str:
     """What is larger about the larger problems."""
     harder = task.harder()
-    sizes = [
+    return ", ".join(
         f"{name}={value}"
-        for name, value in vars(harder).items()
-        if harder is not None and value != getattr(task, name) and not name.endswith("_each")
-    ]
-    return ", ".join(sizes)
+        for name, value in (vars(harder) if harder is not None else {}).items()
+        if value != getattr(task, name) and not name.endswith("_each")
+    )
 
 
 def by_size(test: dict[str, Any], task: dict[str, Any], readout: Readout) -> BySize | None:
@@ -149,7 +152,8 @@ def by_size(test: dict[str, Any], task: dict[str, Any], readout: Readout) -> ByS
         operations = test["grid"]["operations"]
         rows = test["grid"]["accuracy"][readout]
         means = [mean_of([row[k] for row in rows]) for k in range(len(operations))]
-        return BySize("operations", names(operations), means, task["max_operations"])
+        trained = operations.index(task["max_operations"]) + 1
+        return BySize("operations", names(operations), means, trained)
     lengths = test.get("by_length", {})
     if "lengths" in lengths:
         values = lengths["accuracy"][readout]

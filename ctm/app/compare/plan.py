@@ -6,13 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from ctm.app.compare.contenders import CONTENDERS, REFERENCE, contender
 from ctm.app.compare.matching import Match, Size, matched, size_of
 from ctm.app.compose import Experiment, compose
+from ctm.app.folder import SETTINGS, differences, read_settings
 from ctm.app.train import rehearse
 from ctm.errors import UserError, listed
+from ctm.training.stream import Stream
 
 USUAL = (REFERENCE, "twin", "transformer", "looped", "lstm", "feedforward")
 AS_IT_IS = (REFERENCE, "twin")  # never matched: the reference, and its own weights with one tick
@@ -116,9 +119,10 @@ def parsed(words: Sequence[str]) -> Arguments:
 
 
 def value_of(text: str) -> Any:
+    """As Hydra reads a value: `1e-3` is a number."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return OmegaConf.from_dotlist([f"value={text}"])["value"]
+    except YAMLError:
         return text
 
 
@@ -209,11 +213,15 @@ def contestants(arguments: Arguments) -> list[Contestant]:
     reference = compose([f"experiment={arguments.experiment}", *arguments.overrides])
     match = arguments.match
     ours = contender(REFERENCE, reference, arguments.settings.get(REFERENCE, {}))
+    rehearse(ours)
+    most = max(arguments.examples, default=None)
+    # what the data lack is said now, not by every run
+    Stream(ours.task.training(), batch_size=ours.trainer.batch_size, seed=0, only=most)
     target = size_of(ours)
     found = [Contestant(REFERENCE, ours, target, 0.0)]
     for name in arguments.models[1:]:
         settings = arguments.settings.get(name, {})
-        candidate = contender(name, ours, settings)
+        candidate = contender(name, reference.altered(model=ours.model), settings)
         if name not in AS_IT_IS:
             candidate = matched(candidate, target, match, settings.keys())
         rehearse(candidate)
@@ -247,9 +255,10 @@ def one_run(arguments: Arguments, contestant: Contestant, seed: int, examples: i
     folder = arguments.out / name / few / f"seed{seed}"
     own = not (arguments.overrides or arguments.settings.get(name) or examples)
     if name == REFERENCE and own and arguments.match is not Match.time:
-        folder = Path(f"runs/{experiment.name}/seed{seed}")  # the experiment's own
-        return Run(name, seed, None, replace(experiment, seed=seed, run_dir=folder,
-                   plain={**experiment.plain, "seed": seed}))  # fmt: skip
+        itself = replace(experiment, seed=seed, plain={**experiment.plain, "seed": seed})
+        place = Path(f"runs/{experiment.name}/seed{seed}")
+        if not (place / SETTINGS).exists() or not differences(read_settings(place), itself.plain):
+            return Run(name, seed, None, replace(itself, run_dir=place))  # the experiment's own
     changes: dict[str, Any] = {"seed": seed, "run_dir": folder}
     if examples:
         trainer = replace(experiment.trainer, examples=examples)

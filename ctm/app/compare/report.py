@@ -12,6 +12,7 @@ from ctm.app.compare.plan import Arguments, Contestant, Run, counted
 from ctm.app.describe import si
 from ctm.benchmark.report import table
 from ctm.config import to_plain
+from ctm.models.config import NoEncoderConfig
 
 PAGE, TABLE = "report.md", "runs.csv"
 NONE = "-"
@@ -29,8 +30,10 @@ class Report:
         missing: Sequence[Run],
         speed: dict[str, Any] | None,
         command: str,
+        notes: Sequence[str] = (),
     ) -> None:
         self.arguments, self.found, self.outcomes = arguments, found, outcomes
+        self.notes = notes
         self.missing, self.speed, self.command = missing, speed, command
         self.out = arguments.out
 
@@ -59,6 +62,7 @@ class Report:
         yield self.terms()
         if self.missing:
             yield f"**Not finished, and left out:** {'; '.join(map(str, self.missing))}."
+        yield from self.notes
         yield self.sizes()
         if not self.names:
             return
@@ -70,8 +74,12 @@ class Report:
     def terms(self) -> str:
         experiment = self.found[0].experiment
         trainer = experiment.trainer
-        steps = {c.experiment.trainer.steps for c in self.found}
-        budget = f"{steps.pop():,} steps" if len(steps) == 1 else "the same time, so other steps,"
+        steps = {c.name: c.experiment.trainer.steps for c in self.found}
+        if self.arguments.match is Match.time:
+            each = ", ".join(f"{name} {count:,}" for name, count in steps.items())
+            budget = f"about the same time, measured before on its own (steps: {each})"
+        else:
+            budget = f"{next(iter(steps.values())):,} steps"
         size = trainer.batch_size * trainer.accumulate
         changed = "; ".join(
             f"{name}: {', '.join(f'{key}={value}' for key, value in settings.items())}"
@@ -81,11 +89,35 @@ class Report:
             f"`{self.command}`\n\n"
             f"Equal for all: the task and its data, the encoder, the loss "
             f"(`{experiment.loss['_target_']}`), the optimiser and its schedule, {budget} of "
-            f"{size} examples, the readout `{experiment.model.readout}`, seeds "
+            f"{size} examples each, the readout `{experiment.model.readout}`, seeds "
             f"{', '.join(map(str, self.arguments.seeds))}; and what is matched, within "
-            f"{self.arguments.tolerance:.0%}. The optimiser's settings were chosen for the CTM."
+            f"{100 * self.arguments.tolerance:g} %. The optimiser's settings are the CTM's."
             + (f" Set by hand: {changed}." if changed else "")
+            + self.exceptions()
         )
+
+    def exceptions(self) -> str:
+        """What is not equal, by the nature of a model."""
+        first = self.found[0].experiment
+        streamed = len(first.task.blank_sizes(1, "meta")) > 1
+        raw = isinstance(first.model.encoder, NoEncoderConfig)
+        names = [c.name for c in self.found]
+        said = {
+            "twin": " The twin is not matched: it is the CTM's own weights with one tick"
+            + (", to each thing shown and to answer." if streamed else "."),
+            "feedforward": " The feed-forward model reads the encoder's features, not its tokens: "
+            + (
+                "their average, so it can't tell in which order they came."
+                if streamed
+                else "all places side by side, without positions."
+            ),
+        }
+        if raw:
+            said |= {
+                "transformer": " The CTM reads the numbers as they are; for a Transformer each "
+                "becomes a token."
+            }
+        return "".join(text for name, text in said.items() if name in names)
 
     def sizes(self) -> str:
         match = self.arguments.match
@@ -99,7 +131,7 @@ class Report:
             ]
             for c in self.found
         ]
-        header = ["model", "parameters", "FLOP an example, forward"]
+        header = ["model", "parameters", "FLOP an example, forward, on average"]
         return table([*header, f"{counted(match)} off by", "size"], rows)
 
     def accuracies(self) -> str:
@@ -129,11 +161,7 @@ class Report:
         for name in self.names:
             found = measured.get(name)
             runs = self.of(name)
-            speed = [
-                f"{found['training']:,.0f}",
-                f"{found['inference']:,.0f}",
-                f"{found['memory'] / 1e6:,.0f}",
-            ] if found else [NONE] * 3  # fmt: skip
+            speed = speeds(found) if found else [NONE] * 3
             rows.append([name, *speed, ", ".join(f"{o.result['seconds']:.0f}" for o in runs)])
         header = ["model", "training, examples/s", "inference, examples/s", "peak memory, MB"]
         text = table([*header, "seconds of each run"], rows)
@@ -141,9 +169,9 @@ class Report:
             where = self.speed
             text += (
                 f"\n\nSpeed and memory: {where['date'][:10]}, {where['hardware']['cpu']}, torch "
-                f"threads: {where['threads']}; medians of {where['rounds']} rounds in which all "
-                "models take turns; memory of the process in a training step. The seconds of the "
-                "runs are those of a machine that did other things too."
+                f"threads: {where['of']['threads']}; medians of {where['rounds']} rounds in which "
+                "all models take turns; memory: the most that the process (on a GPU: torch) holds "
+                "in a training step. The seconds of the runs are the clock's, whatever else ran."
             )
         return text
 
@@ -224,7 +252,7 @@ class Report:
             return learned(o, speed[o.run.name]["training"])
 
         return Panel(
-            "validation, while it learns", "seconds of training", self.lines(line),
+            "validation, while it learns", "seconds at the measured speed", self.lines(line),
             logarithmic=True,
         )  # fmt: skip
 
@@ -232,10 +260,8 @@ class Report:
         return self.sized("test, by size", lambda o: o.by_size)
 
     def harder_panel(self) -> Panel | None:
-        task = self.found[0].experiment.task
-        if task.harder() is None:
-            return None
-        return self.sized(f"larger: {name_of_harder(task)}", lambda o: o.by_harder_size)
+        what = name_of_harder(self.found[0].experiment.task)
+        return self.sized(f"larger: {what}", lambda o: o.by_harder_size)
 
     def sized(self, title: str, sizes: Callable[[Outcome], BySize | None]) -> Panel | None:
         found = [size for o in self.outcomes if (size := sizes(o)) is not None]
@@ -267,6 +293,8 @@ class Report:
                 if len(runs) == len(counts):
                     line = Line(list(counts), [o.accuracy for o in runs])
                     lines.setdefault(name, []).append(line)
+        if not lines:
+            return None
         return Panel("test, by training set", "examples to train on", lines, logarithmic=True)
 
     # -- the table -----------------------------------------------------------------------------
@@ -313,6 +341,16 @@ COLUMNS: dict[str, Callable[[Outcome, Contestant, dict[str, Any]], Any]] = {
     "date": lambda o, c, s: o.result["date"],
     "commit": lambda o, c, s: o.result["commit"],
 }
+
+
+def speeds(found: dict[str, Any]) -> list[str]:
+    """Training, inference and memory of one model."""
+    memory = found["memory"]
+    return [
+        f"{found['training']:,.0f}",
+        f"{found['inference']:,.0f}",
+        NONE if memory is None else f"{memory / 1e6:,.0f}",
+    ]
 
 
 def learned(o: Outcome, rate: float) -> Line:

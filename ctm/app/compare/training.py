@@ -1,6 +1,7 @@
 """Training what is missing: each run in a process of its own, some side by side."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,10 +31,11 @@ class Job:
     began: float
 
 
-def train_missing(runs: Sequence[Run], jobs: int, console: Console) -> list[Run]:
-    """Trains all runs that have no result, `jobs` at a time. Returns those that still have none.
+def train_missing(runs: Sequence[Run], jobs: int, console: Console) -> signal.Signals | None:
+    """Trains all runs that have no result, `jobs` at a time.
 
-    Ctrl-C or SIGTERM are handed on: every run saves, and the same command goes on.
+    Ctrl-C or SIGTERM are handed on: every run saves, and the same command goes on. The signal is
+    returned.
 
     Raises:
         UserError: a folder holds a run with other settings, or another process trains there.
@@ -41,24 +43,36 @@ def train_missing(runs: Sequence[Run], jobs: int, console: Console) -> list[Run]
     for run in runs:
         with claimed(run.folder, run.experiment.plain):
             pass
-    waiting = [run for run in runs if not (run.folder / RESULT).exists()]
+    waiting = unfinished(runs)
     console.print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them finished before")
     threads = max(cores() // jobs, 1)
     working: list[Job] = []
-    with Interrupts() as interrupts:
-        while (waiting and interrupts.received is None) or working:
-            while waiting and len(working) < jobs and interrupts.received is None:
-                working.append(start(waiting.pop(0), threads))
-            if interrupts.received is not None:
-                for job in working:
-                    job.process.send_signal(interrupts.received)
-                for job in working:
-                    job.process.wait()
-            for job in [job for job in working if job.process.poll() is not None]:
-                working.remove(job)
-                console.print(outcome(job))
-            time.sleep(0.1)
+    try:
+        with Interrupts() as interrupts:
+            while (waiting and interrupts.received is None) or working:
+                while waiting and len(working) < jobs and interrupts.received is None:
+                    working.append(start(waiting.pop(0), threads))
+                if interrupts.received is not None:
+                    end(working)
+                for job in [job for job in working if job.process.poll() is not None]:
+                    working.remove(job)
+                    console.print(outcome(job))
+                time.sleep(0.1)
+            return interrupts.received
+    finally:  # whatever happens here, nothing trains on unseen
+        end(working)
+
+
+def unfinished(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if not (run.folder / RESULT).exists()]
+
+
+def end(jobs: Sequence[Job]) -> None:
+    """Asks runs to save and to end, and waits for it."""
+    for job in jobs:
+        job.process.terminate()
+    for job in jobs:
+        job.process.wait()
 
 
 def start(run: Run, threads: int) -> Job:
