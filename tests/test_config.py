@@ -23,6 +23,7 @@ from ctm.models.config import (
     QuestionEncoderConfig,
     ResNetEncoderConfig,
     ShallowWideEncoderConfig,
+    SymbolEncoderConfig,
     VectorEncoderConfig,
 )
 from tests.build import small
@@ -34,6 +35,7 @@ EXAMPLES: dict[str, tuple[EncoderConfig, dict[str, Any]]] = {
     "conv": (ConvEncoderConfig(widths=[3, 5, 7]), {"neuron_models": NeuronModels.none}),
     "shallow_wide": (ShallowWideEncoderConfig(), {"nlm_layernorm": True}),
     "questions": (QuestionEncoderConfig(), {"reading": ReadingKind.scheduled}),
+    "symbols": (SymbolEncoderConfig(), {"reading": ReadingKind.streamed, "sync_action": 0}),
     "resnet": (
         ResNetEncoderConfig(depth=34, stages=3, positions=Positions.fourier),
         {"pairing": Pairing.random, "self_pairs": 2},
