@@ -1,5 +1,6 @@
 """Encoders: from an input to what a model reads."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from ctm.layers.positions import GRID_AXES, POSITIONS, Positions
 from ctm.layers.reading import Shown
 
 
-class Placed(nn.Module):
+class Placed(nn.Module, ABC):
     """An encoder whose tokens, where they are read all at once, stand somewhere.
 
     `gridded`: all of them on one grid, that of the input.
@@ -22,9 +23,9 @@ class Placed(nn.Module):
 
     gridded = False
 
+    @abstractmethod
     def coordinates(self, inputs: Inputs) -> Int[Tensor, "tokens axes"]:
         """Where the tokens of `in_a_row(self(inputs))` stand, counted from 0 along each axis."""
-        raise NotImplementedError
 
 
 def in_a_row(data: Tensor | Sequence[Shown]) -> Float[Tensor, "batch tokens d_input"]:

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from ctm.app.compare import budget, larger_problems, outcomes
 from ctm.app.compare.budget import equal_time
+from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.plan import Run, contestants, parsed, runs
-from ctm.app.compare.report import Report
+from ctm.app.compare.report import write_report
 from ctm.app.compare.speed import Rates
 from ctm.config import to_plain
 from ctm.errors import UserError
@@ -75,7 +76,8 @@ def reported(words: list[str], fakes: Fakes, done: Callable[[Run], bool] = lambd
     missing = [run for run in planned if not done(run)]
     harder, notes = larger_problems(found[0].experiment.task)
     finished = outcomes.finished(planned, harder)
-    return Report(arguments, found, finished, missing, None, "command", notes).write().read_text()
+    comparison = Comparison(arguments, found, finished, missing, None, "command", notes)
+    return write_report(comparison).read_text()
 
 
 @pytest.mark.parametrize("experiment", TASKS)

@@ -9,10 +9,11 @@ from rich.table import Table
 
 from ctm.allocator import keep_freed_memory
 from ctm.app.compare.budget import equal_time
+from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.matching import Match
 from ctm.app.compare.outcomes import finished
 from ctm.app.compare.plan import Contestant, contestants, parsed, runs
-from ctm.app.compare.report import Report
+from ctm.app.compare.report import write_report
 from ctm.app.compare.speed import measure
 from ctm.app.compare.training import train_missing, unfinished
 from ctm.app.console import plain_console
@@ -40,7 +41,7 @@ def compare(words: Sequence[str]) -> int:
 
     def write(speed: dict[str, Any] | None, harder: Task | None) -> Path:
         done = finished(planned, harder)
-        return Report(arguments, found, done, missing, speed, command, notes).write()
+        return write_report(Comparison(arguments, found, done, missing, speed, command, notes))
 
     page = write(None, None)
     if stopped is None:

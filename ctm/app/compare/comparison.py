@@ -1,0 +1,44 @@
+"""Everything about one comparison, as it will be reported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctm.app.compare.outcomes import Outcome
+from ctm.app.compare.plan import Arguments, Contestant, Run
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Who took part, and what came of it.
+
+    Args:
+        found: the models at their sizes, the reference first.
+        outcomes: of the runs that have finished.
+        missing: runs that have not.
+        speed: what `speed.measure` found; None where it was not measured.
+        command: that was typed.
+        notes: what else is to be said, a paragraph each.
+    """
+
+    arguments: Arguments
+    found: Sequence[Contestant]
+    outcomes: Sequence[Outcome]
+    missing: Sequence[Run]
+    speed: dict[str, Any] | None
+    command: str
+    notes: Sequence[str] = ()
+
+    @property
+    def out(self) -> Path:
+        return self.arguments.out
+
+    def of(self, name: str, examples: int | None = None) -> list[Outcome]:
+        """The finished runs of a model."""
+        return [o for o in self.outcomes if o.run.name == name and o.run.examples == examples]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the models that have a finished run."""
+        return [contestant.name for contestant in self.found if self.of(contestant.name)]

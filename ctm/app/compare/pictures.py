@@ -1,0 +1,135 @@
+"""The pictures of a comparison."""
+
+from collections.abc import Callable, Sequence
+
+from ctm.analysis.comparison import Line, Panel, comparison_figure, seeds_figure
+from ctm.app.compare.comparison import Comparison
+from ctm.app.compare.outcomes import BySize, Outcome, name_of_harder
+
+
+def draw(comparison: Comparison) -> Sequence[str]:
+    """Draws what there is; returns a line of Markdown for each picture."""
+    if not comparison.names:
+        return []
+    seeds_figure(
+        {name: [o.accuracy for o in comparison.of(name)] for name in comparison.names},
+        comparison.out / "accuracy.png",
+        f"{comparison.arguments.experiment}: every seed",
+    )
+    panels = [ticks_panel(comparison), time_panel(comparison), examples_panel(comparison)]
+    comparison_figure(
+        [panel for panel in panels if panel],
+        comparison.out / "curves.png",
+        heading(comparison, "accuracy"),
+    )
+    pictures = [
+        "![Test accuracy of every seed](accuracy.png)",
+        "![Accuracy against ticks, training time and examples](curves.png)",
+    ]
+    sizes = [size_panel(comparison), harder_panel(comparison), efficiency_panel(comparison)]
+    if any(sizes):
+        comparison_figure(
+            [panel for panel in sizes if panel],
+            comparison.out / "sizes.png",
+            heading(comparison, "size"),
+        )
+        pictures.append("![Accuracy against the size of the problem](sizes.png)")
+    return pictures
+
+
+def heading(comparison: Comparison, about: str) -> str:
+    return f"{comparison.arguments.experiment}, equal {comparison.arguments.match}: {about}"
+
+
+def lines(comparison: Comparison, line: Callable[[Outcome], Line | None]) -> dict[str, list[Line]]:
+    drawn = {
+        name: [found for o in comparison.of(name) if (found := line(o)) is not None]
+        for name in comparison.names
+    }
+    return {name: lines for name, lines in drawn.items() if lines}
+
+
+def ticks_panel(comparison: Comparison) -> Panel:
+    return Panel(
+        "test, after each tick",
+        "tick that answers",
+        lines(comparison, lambda o: Line(range(1, len(o.per_tick) + 1), o.per_tick)),
+    )
+
+
+def examples_panel(comparison: Comparison) -> Panel:
+    return Panel(
+        "validation, while it learns",
+        "examples seen",
+        lines(comparison, lambda o: learned(o, 1)),
+        logarithmic=True,
+    )
+
+
+def time_panel(comparison: Comparison) -> Panel | None:
+    """By the speed that was measured side by side, not by the clock of busy runs."""
+    if comparison.speed is None:
+        return None
+    speed = comparison.speed["speed"]
+
+    def line(o: Outcome) -> Line | None:
+        if o.run.name not in speed:
+            return None
+        return learned(o, speed[o.run.name]["training"])
+
+    return Panel(
+        "validation, while it learns", "seconds at the measured speed", lines(comparison, line),
+        logarithmic=True,
+    )  # fmt: skip
+
+
+def size_panel(comparison: Comparison) -> Panel | None:
+    return sized(comparison, "test, by size", lambda o: o.by_size)
+
+
+def harder_panel(comparison: Comparison) -> Panel | None:
+    what = name_of_harder(comparison.found[0].experiment.task)
+    return sized(comparison, f"larger: {what}", lambda o: o.by_harder_size)
+
+
+def sized(
+    comparison: Comparison, title: str, sizes: Callable[[Outcome], BySize | None]
+) -> Panel | None:
+    found = [size for o in comparison.outcomes if (size := sizes(o)) is not None]
+    if not found:
+        return None
+    trained = found[0].trained
+    past = trained is not None and trained < len(found[0].sizes)
+
+    def line(o: Outcome) -> Line | None:
+        size = sizes(o)
+        return Line(range(len(size.accuracy)), size.accuracy) if size else None
+
+    return Panel(
+        title,
+        found[0].what,
+        lines(comparison, line),
+        names=found[0].sizes,
+        trained=trained - 0.5 if trained is not None and past else None,
+    )
+
+
+def efficiency_panel(comparison: Comparison) -> Panel | None:
+    counts = comparison.arguments.examples
+    if not counts:
+        return None
+    lines: dict[str, list[Line]] = {}
+    for name in comparison.names:
+        for seed in comparison.arguments.seeds:
+            runs = [o for count in counts for o in comparison.of(name, count) if o.run.seed == seed]
+            if len(runs) == len(counts):
+                line = Line(list(counts), [o.accuracy for o in runs])
+                lines.setdefault(name, []).append(line)
+    if not lines:
+        return None
+    return Panel("test, by training set", "examples to train on", lines, logarithmic=True)
+
+
+def learned(o: Outcome, rate: float) -> Line:
+    """The learning curve, against examples over `rate`."""
+    return Line([p.examples / rate for p in o.curve], [p.accuracy for p in o.curve])
