@@ -48,7 +48,7 @@ def reference(task: str) -> Experiment:
 
 @cache
 def batch_of(task: str) -> Batch:
-    """Those of two ticks a symbol and of at least two things to read."""
+    """A batch with several things to read, also where each batch has a length of its own."""
     training = reference(task).task.training()
     tries = (training.take(torch.arange(BATCH), generator(seed)) for seed in range(20))
     return next(batch for batch in tries if task != "words" or batch.inputs.shape[1] > 3)
@@ -82,8 +82,7 @@ def test_what_it_thinks_can_be_drawn(name: str, task: str) -> None:
         return  # drawn as what is said, with no scene
     batch, problem = batch_of(task), experiment_of(name, task).task
     model = model_of(name, task).eval()
-    shown = (name == "twin") and task in ("questions", "words")
-    if shown:  # its things are shown for one tick each, not for as many as the reference's
+    if name == "twin":  # things are shown for one tick each, not for as many as the reference's
         batch = problem.training().take(torch.arange(BATCH), generator(0))
     thoughts = model(batch.inputs, record=True)
     inputs = each(batch.inputs, lambda values: values[0])

@@ -135,7 +135,7 @@ def main() -> None:
     experiment = reopened(Path(sys.argv[1]))
     fabric = start_fabric(experiment)
     peak = second_step(Worker(experiment, fabric), fabric.device.type).peak
-    print(peak)  # noqa: T201
+    print(peak)  # noqa: T201 - read by `memory_of`
 
 
 if __name__ == "__main__":
