@@ -7,9 +7,10 @@ file says is ever imported.
 import dataclasses
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import PurePath
 from typing import Any, TypeVar
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ctm.errors import ConfigError
@@ -22,6 +23,10 @@ def to_plain(config: Any) -> Any:
     match config:
         case Enum():
             return config.value
+        case PurePath():
+            return str(config)
+        case DictConfig() | ListConfig():
+            return OmegaConf.to_container(config)
         case list() | tuple():
             return [to_plain(item) for item in config]
         case Mapping():

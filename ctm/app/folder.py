@@ -94,6 +94,11 @@ def _own(path: Path, settings: Mapping[str, Any]) -> None:
                 f"run_dir={path}: holds a run with other settings: {listed(differing)}; "
                 "choose another run_dir=... or name=..., or delete the folder"
             )
+    save_settings(path, settings)
+
+
+def save_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Writes what `read_settings` reads: the whole of it, or nothing."""
     partial = path / f"{SETTINGS}{PARTIAL}"
     OmegaConf.save(OmegaConf.create(dict(settings)), partial)
     partial.replace(path / SETTINGS)

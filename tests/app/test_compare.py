@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -153,6 +154,14 @@ def test_a_comparison_trains_reports_and_goes_on(tmp_path: Path) -> None:
     for picture in ("accuracy.png", "curves.png", "sizes.png"):
         assert f"]({picture})" in page
         assert (there / picture).stat().st_size > 10_000
+
+    for name in ("ctm", "looped"):
+        shutil.rmtree(there / name)
+    third = run_well("compare.py", *words, "seeds=1", "examples=[8]", cwd=tmp_path)
+    known = "(4 known from there/runs.json alone: their folders are gone)"
+    assert f"4 runs, 4 of them finished before {known}" in third
+    assert (there / "report.md").read_text() == page
+    assert not (there / "ctm").exists()
 
 
 def test_a_comparison_that_is_stopped_saves_its_runs_and_says_what_is_missing(

@@ -15,6 +15,7 @@ from ctm.app.compare import budget, larger_problems, outcomes
 from ctm.app.compare.budget import equal_time
 from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.plan import Run, contestants, parsed, runs
+from ctm.app.compare.records import Records
 from ctm.app.compare.report import write_report
 from ctm.app.compare.speed import Rates
 from ctm.config import to_plain
@@ -75,9 +76,12 @@ def reported(words: list[str], fakes: Fakes, done: Callable[[Run], bool] = lambd
         fakes.finish(run)
     missing = [run for run in planned if not done(run)]
     harder, notes = larger_problems(found[0].experiment.task)
-    finished = outcomes.finished(planned, harder)
+    records = Records(arguments.out)
+    finished = outcomes.finished(planned, records, harder)
     comparison = Comparison(arguments, found, finished, missing, None, "command", notes)
-    return write_report(comparison).read_text()
+    page = write_report(comparison).read_text()
+    records.write(outcome.record for outcome in finished)
+    return page
 
 
 @pytest.mark.parametrize("experiment", TASKS)
@@ -144,3 +148,19 @@ def test_equal_time_is_measured_once_and_a_model_that_joins_gets_the_same(
     assert steps("ctm,looped") == [600, 120]
     with pytest.raises(UserError, match=r"seconds=5: .* holds a comparison with seconds: as long"):
         steps("ctm,lstm", "seconds=5")
+
+
+def test_records_of_other_settings_are_refused(fakes: Fakes) -> None:
+    words = ["experiment=digits/quick", *SMALL, "models=ctm", "seeds=1"]
+    reported(words, fakes)
+    with pytest.raises(UserError) as refusal:
+        reported([*words, "optimizer.lr=0.5"], fakes, lambda _: False)
+    for said in ("there/runs.json: holds ctm, seed 0 with other", "optimizer.lr (0.001 there, 0.5"):
+        assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '[{"model": "ctm", "curve": []}]', "[null]"])
+def test_damaged_records_are_refused_with_what_to_do(content: str, tmp_path: Path) -> None:
+    (tmp_path / "runs.json").write_text(content)
+    with pytest.raises(UserError, match=r"runs\.json: not the runs of a comparison; delete it"):
+        Records(tmp_path)

@@ -13,6 +13,7 @@ from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.matching import Match
 from ctm.app.compare.outcomes import finished
 from ctm.app.compare.plan import Contestant, contestants, parsed, runs
+from ctm.app.compare.records import Records
 from ctm.app.compare.report import write_report
 from ctm.app.compare.speed import measure
 from ctm.app.compare.training import train_missing, unfinished
@@ -35,13 +36,16 @@ def compare(words: Sequence[str]) -> int:
     console.print(sizes_table(found))
     harder, notes = larger_problems(found[0].experiment.task)
     planned = list(runs(arguments, found))
-    stopped = train_missing(planned, arguments.jobs, console)
-    missing = unfinished(planned)
+    records = Records(arguments.out)
+    stopped = train_missing(planned, records, arguments.jobs, console)
+    missing = unfinished(planned, records)
     command = shlex.join(["python", "scripts/compare.py", *words])
 
     def write(speed: dict[str, Any] | None, harder: Task | None) -> Path:
-        done = finished(planned, harder)
-        return write_report(Comparison(arguments, found, done, missing, speed, command, notes))
+        done = finished(planned, records, harder)
+        page = write_report(Comparison(arguments, found, done, missing, speed, command, notes))
+        records.write(outcome.record for outcome in done)
+        return page
 
     page = write(None, None)
     if stopped is None:

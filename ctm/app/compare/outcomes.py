@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from scipy import stats
 
 from ctm.app.compare.plan import Run
-from ctm.app.result import RESULT, read_json, read_result, write_json
+from ctm.app.compare.records import Harder, Point, Record, Records
+from ctm.app.result import RESULT, read_result
 from ctm.app.train import METRICS
 from ctm.config import to_plain
 from ctm.interface import Readout
@@ -18,8 +19,6 @@ from ctm.models.pretrained import open_pretrained
 from ctm.tasks import Task
 from ctm.training.evaluation import evaluate
 
-HARDER = "harder.json"
-
 
 class BySize(NamedTuple):
     """Accuracy against the size of the problem."""
@@ -28,13 +27,6 @@ class BySize(NamedTuple):
     sizes: list[str]
     accuracy: list[float]
     trained: int | None  # so many of the sizes were trained on; None: all
-
-
-class Point(NamedTuple):
-    """Of a learning curve."""
-
-    examples: int  # seen so far
-    accuracy: float  # on the validation examples
 
 
 class Estimate(NamedTuple):
@@ -57,12 +49,18 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run."""
+    """A finished run, and what it came to."""
 
     run: Run
-    result: dict[str, Any]
-    curve: list[Point]
-    harder: dict[str, Any] | None  # what it measures on larger problems
+    record: Record
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return self.record.result
+
+    @property
+    def curve(self) -> list[Point]:
+        return self.record.curve
 
     @property
     def readout(self) -> Readout:
@@ -87,50 +85,69 @@ class Outcome:
 
     @property
     def by_harder_size(self) -> BySize | None:
-        return by_size(self.harder, self.result["task"], self.readout) if self.harder else None
+        metrics = self.record.harder.metrics if self.record.harder else None
+        return by_size(metrics, self.result["task"], self.readout) if metrics else None
 
 
-def finished(runs: Sequence[Run], harder: Task | None = None) -> list[Outcome]:
+def finished(runs: Sequence[Run], records: Records, harder: Task | None = None) -> list[Outcome]:
     """Those of the runs that have a result.
 
     Args:
+        records: of runs whose folders may be gone.
         harder: the task of larger problems to ask about too; those asked before are remembered.
     """
-    return [outcome(run, harder) for run in runs if (run.folder / RESULT).exists()]
+    return [
+        Outcome(run, asked(run, record_of(run, records), harder))
+        for run in runs
+        if records.is_finished(run)
+    ]
 
 
-def outcome(run: Run, harder: Task | None) -> Outcome:
+def record_of(run: Run, records: Records) -> Record:
+    """Of a finished run: what its folder says, if it is there."""
+    kept = records.of(run)
+    if not (run.folder / RESULT).exists():
+        assert kept is not None  # so it is finished
+        return kept
     result = read_result(run.folder)
+    if kept is not None and kept.result == result:
+        return kept
+    curve = learning_curve(run, Readout(result["readout"]))
+    return Record(run.name, run.seed, run.examples, run.experiment.plain, result, curve)
+
+
+def learning_curve(run: Run, readout: Readout) -> list[Point]:
     trainer = run.experiment.trainer
     lines = map(json.loads, (run.folder / METRICS).read_text().splitlines())
     each_step = trainer.batch_size * trainer.accumulate
-    curve = [
-        Point(line["step"] * each_step, by(Readout(result["readout"]), line["accuracy"]))
+    return [
+        Point(line["step"] * each_step, by(readout, line["accuracy"]))
         for line in lines
         if line["split"] == "validation"
     ]
-    larger = on_harder(run, result, harder) if harder is not None and not run.examples else None
-    return Outcome(run, result, curve, larger)
 
 
-def on_harder(run: Run, result: dict[str, Any], task: Task) -> dict[str, Any] | None:
-    """The metrics on larger problems, kept beside the result; None of a model of one size."""
-    made_of = {"task": to_plain(task), "date": result["date"]}
-    kept = read_json(run.folder / HARDER)
-    if kept is not None and kept["of"] == made_of:
-        return kept["metrics"]
+def asked(run: Run, record: Record, task: Task | None) -> Record:
+    """The record with what the run measures on larger problems, where its weights are there."""
+    if task is None or run.examples or (record.harder is not None and record.harder.is_of(task)):
+        return record
+    if not (run.folder / RESULT).exists():
+        return replace(record, harder=None)
+    return replace(record, harder=Harder(to_plain(task), on_harder(run, task)))
+
+
+def on_harder(run: Run, task: Task) -> dict[str, Any] | None:
+    """The metrics on larger problems; None of a model of one size."""
     model = open_pretrained(run.folder).model
     if isinstance(model, FeedForward) and model.head is Head.flat:
         return None
-    metrics = evaluate(
+    return evaluate(
         model,
         task,
         task.test(),
         batch_size=run.experiment.trainer.evaluation_batch_size,
         device="cpu",
     )
-    write_json(run.folder / HARDER, {"of": made_of, "metrics": metrics})
-    return metrics
 
 
 def name_of_harder(task: Task) -> str:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from lightning.fabric import Fabric
 from ctm.allocator import keep_freed_memory
 from ctm.app.compare.plan import Run
 from ctm.app.compose import Experiment, reopened
+from ctm.app.folder import save_settings
 from ctm.app.provenance import hardware, provenance
 from ctm.app.result import read_json, write_json
 from ctm.app.train import prepare, start_fabric
@@ -125,8 +127,10 @@ def rates_of(experiments: Mapping[str, Experiment]) -> dict[str, Rates]:
 
 def memory_of(run: Run) -> int | None:
     """Peak memory of a training step, in a fresh process; None where its system doesn't tell."""
-    command = [sys.executable, "-m", "ctm.app.compare.speed", str(run.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with TemporaryDirectory() as folder:
+        save_settings(Path(folder), run.experiment.plain)
+        command = [sys.executable, "-m", "ctm.app.compare.speed", folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     return None if done.returncode else int(done.stdout.split()[-1])
 
 

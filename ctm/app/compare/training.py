@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ctm.app.compare.plan import Run
+from ctm.app.compare.records import Records
 from ctm.app.compose import CONFIGS
 from ctm.app.folder import claimed
 from ctm.app.provenance import cores
@@ -31,7 +32,9 @@ class Job:
     began: float
 
 
-def train_missing(runs: Sequence[Run], jobs: int, console: Console) -> signal.Signals | None:
+def train_missing(
+    runs: Sequence[Run], records: Records, jobs: int, console: Console
+) -> signal.Signals | None:
     """Trains all runs that have no result, `jobs` at a time.
 
     Ctrl-C or SIGTERM are handed on: every run saves, and the same command goes on. The signal is
@@ -40,11 +43,16 @@ def train_missing(runs: Sequence[Run], jobs: int, console: Console) -> signal.Si
     Raises:
         UserError: a folder holds a run with other settings, or another process trains there.
     """
+    waiting = unfinished(runs, records)
     for run in runs:
-        with claimed(run.folder, run.experiment.plain):
-            pass
-    waiting = unfinished(runs)
-    console.print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them finished before")
+        if run.folder.exists() or not records.is_finished(run):
+            with claimed(run.folder, run.experiment.plain):
+                pass
+    gone = sum(not run.folder.exists() for run in runs)
+    console.print(
+        f"{len(runs)} runs, {len(runs) - len(waiting)} of them finished before"
+        + (f" ({gone} known from {records.file} alone: their folders are gone)" if gone else "")
+    )
     threads = max(cores() // jobs, 1)
     working: list[Job] = []
     try:
@@ -63,8 +71,8 @@ def train_missing(runs: Sequence[Run], jobs: int, console: Console) -> signal.Si
         end(working)
 
 
-def unfinished(runs: Sequence[Run]) -> list[Run]:
-    return [run for run in runs if not (run.folder / RESULT).exists()]
+def unfinished(runs: Sequence[Run], records: Records) -> list[Run]:
+    return [run for run in runs if not records.is_finished(run)]
 
 
 def end(jobs: Sequence[Job]) -> None:

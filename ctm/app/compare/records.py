@@ -1,0 +1,114 @@
+"""What a comparison keeps of its finished runs, so that its page outlives their folders."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ctm.app.compare.plan import Run
+from ctm.app.folder import differences
+from ctm.app.result import RESULT, read_json, write_json
+from ctm.config import to_plain
+from ctm.errors import UserError, listed
+from ctm.tasks import Task
+
+RECORDS = "runs.json"
+
+
+class Point(NamedTuple):
+    """Of a learning curve."""
+
+    examples: int  # seen so far
+    accuracy: float  # on the validation examples
+
+
+@dataclass(frozen=True)
+class Harder:
+    """What a run was asked about larger problems; no metrics: it can't do them."""
+
+    task: dict[str, Any]
+    metrics: dict[str, Any] | None
+
+    def is_of(self, task: Task) -> bool:
+        return self.task == to_plain(task)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run without its weights.
+
+    Args:
+        settings: that it ran with.
+        result: its `result.json`.
+        curve: on the validation examples.
+        harder: None where it was not asked.
+    """
+
+    model: str
+    seed: int
+    examples: int | None  # that it was restricted to
+    settings: dict[str, Any]
+    result: dict[str, Any]
+    curve: list[Point]
+    harder: Harder | None = None
+
+    @property
+    def run(self) -> tuple[str, int, int | None]:
+        return self.model, self.seed, self.examples
+
+
+class Records:
+    """Those that an earlier report left in its folder; none where there was no report."""
+
+    def __init__(self, out: Path) -> None:
+        self.file = out / RECORDS
+        kept = read(self.file) if self.file.exists() else []
+        self.kept = {record.run: record for record in kept}
+
+    def of(self, run: Run) -> Record | None:
+        """
+        Raises:
+            UserError: the record is of a run with other settings.
+        """
+        record = self.kept.get((run.name, run.seed, run.examples))
+        if record is None:
+            return None
+        differing = differences(record.settings, run.experiment.plain)
+        if differing:
+            raise UserError(
+                f"{self.file}: holds {run} with other settings: {listed(differing)}; choose "
+                "another out=... or delete the file"
+            )
+        return record
+
+    def is_finished(self, run: Run) -> bool:
+        """By its folder, or by what is kept here."""
+        return (run.folder / RESULT).exists() or self.of(run) is not None
+
+    def write(self, records: Iterable[Record]) -> None:
+        """These in the place of those of the same runs; the others stay."""
+        self.kept |= {record.run: record for record in records}
+        write_json(self.file, [asdict(record) for record in self.kept.values()])
+
+
+def read(file: Path) -> list[Record]:
+    """
+    Raises:
+        UserError: it is not what a report leaves.
+    """
+    entries = read_json(file)
+    try:
+        if not isinstance(entries, list):
+            raise TypeError("want a list")
+        return [from_json(entry) for entry in entries]
+    except (TypeError, KeyError):
+        raise UserError(
+            f"{file}: not the runs of a comparison; delete it: runs that have a folder are read "
+            "again"
+        ) from None
+
+
+def from_json(entry: dict[str, Any]) -> Record:
+    curve = [Point(*point) for point in entry["curve"]]
+    harder = Harder(**entry["harder"]) if entry["harder"] else None
+    return Record(**{**entry, "curve": curve, "harder": harder})
