@@ -21,7 +21,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "feedforward": {"color": style.PURPLE, "marker": "P"},
 }
 WIDTH, HEIGHT, GAP, LEFT, BOTTOM, TOP, RIGHT = 2.9, 2.2, 0.75, 0.7, 0.6, 0.75, 0.25  # inches
-LEGEND = 0.35
+LEGEND, ENTRY = 0.35, 1.15  # height of a row of the legend, width of an entry
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,20 @@ class Panel:
 def comparison_figure(panels: Sequence[Panel], path: Path, title: str = "") -> None:
     """Writes panels side by side: each seed a thin line, the mean of a model a thick one."""
     count = len(panels)
-    figure = style.blank(
-        LEFT + count * WIDTH + (count - 1) * GAP + RIGHT,
-        LEGEND + BOTTOM + HEIGHT + TOP,
-        style.PRINT_DPI,
-    )
     models = [name for name in LOOKS if any(name in panel.lines for panel in panels)]
+    width = LEFT + count * WIDTH + (count - 1) * GAP + RIGHT
+    columns = min(int(width / ENTRY), len(models))
+    bottom = LEGEND * -(-len(models) // columns) + BOTTOM
+    figure = style.blank(width, bottom + HEIGHT + TOP, style.PRINT_DPI)
     for number, panel in enumerate(panels):
-        left = LEFT + number * (WIDTH + GAP)
-        axes = style.place(figure, left, LEGEND + BOTTOM, WIDTH, HEIGHT)
+        axes = style.place(figure, LEFT + number * (WIDTH + GAP), bottom, WIDTH, HEIGHT)
         draw_panel(axes, panel, models)
     if title:
-        where = (LEFT - 0.5, LEGEND + BOTTOM + HEIGHT + 0.5)
+        where = (LEFT - 0.5, bottom + HEIGHT + 0.5)
         style.write(figure, *where, title, fontsize=style.TITLE, fontweight="bold")
     handles = [Line2D([], [], label=name, markersize=5, **LOOKS[name]) for name in models]
     figure.legend(
-        handles=handles, loc="lower left", ncols=len(models), frameon=False, fontsize=style.SMALL
+        handles=handles, loc="lower left", ncols=columns, frameon=False, fontsize=style.SMALL
     )
     style.save(figure, path)
 
