@@ -19,6 +19,10 @@ class Turn(NamedTuple):
     cos: Float[Tensor, "tokens half_head"]
     sin: Float[Tensor, "tokens half_head"]
 
+    def first(self, count: int | None) -> "Turn":
+        """Of the first tokens."""
+        return Turn(self.cos[:count], self.sin[:count])
+
     def __call__(
         self, x: Float[Tensor, "batch heads tokens d_head"]
     ) -> Float[Tensor, "batch heads tokens d_head"]:
@@ -63,25 +67,40 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, tokens: Float[Tensor, "batch tokens width"], turn: Turn
-    ) -> Float[Tensor, "batch tokens width"]:
+        self,
+        tokens: Float[Tensor, "batch tokens width"],
+        turn: Turn,
+        first: int | None = None,
+    ) -> Float[Tensor, "batch asking width"]:
+        """What the first tokens see of all of them; None: what all see."""
+        queries = self._queries(tokens[:, :first], turn.first(first))
+        keys, values = self._told(tokens, turn)
         dropout = self.dropout if self.training else 0.0
-        seen = F.scaled_dot_product_attention(*self._projected(tokens, turn), dropout_p=dropout)
+        seen = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
         return self.out(rearrange(seen, "b h s d -> b s (h d)"))
 
     def weights(
-        self, tokens: Float[Tensor, "batch tokens width"], turn: Turn, token: int
+        self, tokens: Float[Tensor, "batch tokens width"], turn: Turn
     ) -> Float[Tensor, "batch heads tokens"]:
-        """What one of the tokens attends to, without dropout."""
-        queries, keys, _ = self._projected(tokens, turn)
-        scores = torch.einsum("bhd,bhsd->bhs", queries[:, :, token], keys)
-        return (scores * queries.shape[-1] ** -0.5).softmax(-1)
+        """What the first of the tokens attends to, without dropout."""
+        query = self._queries(tokens[:, :1], turn.first(1))
+        keys, _ = self._told(tokens, turn)
+        scores = torch.einsum("bhqd,bhsd->bhs", query, keys)
+        return (scores * query.shape[-1] ** -0.5).softmax(-1)
 
-    def _projected(self, tokens: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
-        queries, keys, values = rearrange(
-            self.in_projection(tokens), "b s (three h d) -> three b h s d", three=3, h=self.heads
+    def _queries(self, tokens: Tensor, turn: Turn) -> Float[Tensor, "batch heads asking d_head"]:
+        width = tokens.shape[-1]
+        weight, bias = self.in_projection.weight[:width], self.in_projection.bias[:width]
+        return turn(rearrange(F.linear(tokens, weight, bias), "b s (h d) -> b h s d", h=self.heads))
+
+    def _told(self, tokens: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
+        """Keys and values."""
+        width = tokens.shape[-1]
+        weight, bias = self.in_projection.weight[width:], self.in_projection.bias[width:]
+        keys, values = rearrange(
+            F.linear(tokens, weight, bias), "b s (two h d) -> two b h s d", two=2, h=self.heads
         )
-        return turn(queries), turn(keys), values
+        return turn(keys), values
 
 
 class Block(nn.Module):
@@ -103,13 +122,18 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Float[Tensor, "batch tokens width"], turn: Turn
-    ) -> Float[Tensor, "batch tokens width"]:
-        x = x + self.dropout(self.attention(self.attention_norm(x), turn))
+        self, x: Float[Tensor, "batch tokens width"], turn: Turn, first: int | None = None
+    ) -> Float[Tensor, "batch asking width"]:
+        """
+        Args:
+            first: how many of the tokens are wanted, where nobody reads the others; None: all.
+        """
+        seen = self.attention(self.attention_norm(x), turn, first)
+        x = x[:, :first] + self.dropout(seen)
         return x + self.dropout(self.mlp(x))
 
     def weights(
-        self, x: Float[Tensor, "batch tokens width"], turn: Turn, token: int
+        self, x: Float[Tensor, "batch tokens width"], turn: Turn
     ) -> Float[Tensor, "batch heads tokens"]:
-        """What one of the tokens attends to in this block."""
-        return self.attention.weights(self.attention_norm(x), turn, token)
+        """What the first of the tokens attends to in this block."""
+        return self.attention.weights(self.attention_norm(x), turn)

@@ -74,6 +74,10 @@ class TickingModel(nn.Module, ABC):
     def representation(self, state: Any) -> Float[Tensor, "batch representation"]:
         """What of a state answers."""
 
+    def conclude(self, state: Any, reading: Any) -> Float[Tensor, "batch representation"]:
+        """What answers after the last tick, of which nothing else is needed."""
+        return self.representation(self.tick(state, reading))
+
     @abstractmethod
     def seen(self, before: Any, after: Any, reading: Any) -> dict[str, Tensor]:
         """What a `Trace` shows of a tick, by its names there."""
@@ -112,10 +116,14 @@ class TickingModel(nn.Module, ABC):
     ) -> Float[Tensor, "batch ticks representation"]:
         """What answers, after each tick."""
         readings = self.readings(inputs, ticks)
+        last = len(readings) - 1
 
         def stretch(state: Any, ticks: range) -> tuple[Any, list[Tensor]]:
             represented = []
             for tick in ticks:
+                if tick == last and recorder is None:
+                    represented.append(self.conclude(state, readings[tick]))
+                    break
                 before, state = state, self.tick(state, readings[tick])
                 represented.append(self.representation(state))
                 if recorder is not None:

@@ -82,10 +82,26 @@ class Transformer(TickingModel):
 
     def tick(self, state: Thinking, reading: Told) -> Thinking:
         """One pass through the blocks. Pure."""
+        return Thinking(self.passed(state, reading))
+
+    def conclude(self, state: Thinking, reading: Told) -> Float[Tensor, "batch representation"]:
+        """The last pass: what the data's tokens come to in its last block is read by nobody."""
+        return self.passed(state, reading, self.answers).flatten(1)
+
+    def passed(
+        self, state: Thinking, reading: Told, first: int | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """What so many of the tokens come to; None: all."""
+        last = self.blocks[-1]
+        x = self.before_last(state, reading)
+        return self.norm(last(x, reading.turn, first))
+
+    def before_last(self, state: Thinking, reading: Told) -> Float[Tensor, "batch tokens width"]:
+        """A pass without its last block."""
         x = state.tokens + reading.tokens
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x, reading.turn)
-        return Thinking(self.norm(x))
+        return x
 
     def start(self, batch: int) -> Thinking:
         """Nothing was thought yet."""
@@ -123,10 +139,8 @@ class Transformer(TickingModel):
         """The first token that answers, and what it looks at in the last block."""
         seen = {"post_activations": after.tokens[:, 0]}
         if reading.gridded:
-            x = before.tokens + reading.tokens
-            for block in self.blocks[:-1]:
-                x = block(x, reading.turn)
             last = self.blocks[-1]
             assert isinstance(last, Block)
-            seen["attention"] = last.weights(x, reading.turn, token=0)[:, :, self.answers :]
+            weights = last.weights(self.before_last(before, reading), reading.turn)
+            seen["attention"] = weights[:, :, self.answers :]
         return seen

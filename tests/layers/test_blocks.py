@@ -82,11 +82,18 @@ def test_turning_keeps_lengths_and_place_0_is_not_turned() -> None:
 def test_weights_are_the_softmax_that_the_output_is_made_of() -> None:
     attention = perturbed(SelfAttention(width=WIDTH, heads=HEADS, dropout=0.0))
     turn = turn_by(torch.arange(TOKENS).unsqueeze(1), WIDTH // HEADS, torch.float64)
-    weights = attention.weights(tokens(), turn, token=2)
+    weights = attention.weights(tokens(), turn)
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, HEADS, dtype=torch.float64))
     values = attention.in_projection(tokens())[..., 2 * WIDTH :].unflatten(-1, (HEADS, -1))
     seen = torch.einsum("bhs,bshd->bhd", weights, values).flatten(1)
-    torch.testing.assert_close(attention(tokens(), turn)[:, 2], attention.out(seen))
+    torch.testing.assert_close(attention(tokens(), turn)[:, 0], attention.out(seen))
+
+
+@pytest.mark.parametrize("first", [1, 3])
+def test_a_block_asked_for_its_first_tokens_gives_these_of_all(first: int) -> None:
+    block = perturbed(Block(width=WIDTH, hidden=24, heads=HEADS))
+    turn = turn_by(torch.arange(TOKENS).unsqueeze(1), WIDTH // HEADS, torch.float64)
+    torch.testing.assert_close(block(tokens(), turn, first), block(tokens(), turn)[:, :first])
 
 
 def test_a_width_that_does_not_divide_is_refused() -> None:

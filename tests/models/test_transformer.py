@@ -59,6 +59,20 @@ def test_a_plain_one_is_a_looped_one_after_its_first_tick() -> None:
     torch.testing.assert_close(plain(signs(), ticks=4).logits, looped(signs()).logits)
 
 
+@pytest.mark.parametrize(("ticks", "answers"), [(1, 1), (4, 1), (1, 5)])
+def test_the_last_pass_computes_no_more_than_what_answers_and_gives_the_same(
+    ticks: int, answers: int
+) -> None:
+    model = network(ticks=ticks, answers=answers).double()
+    numbers = signs().double()
+    answered = model(numbers).logits
+    torch.testing.assert_close(answered, model(numbers, record=True).logits)
+    seen: list[int] = []
+    model.blocks[-1].register_forward_hook(lambda block, given, out: seen.append(out.shape[1]))
+    model(numbers)
+    assert seen == [5 + answers] * (ticks - 1) + [answers]
+
+
 def test_tokens_are_told_apart_by_where_they_stand() -> None:
     model = network()
     first, second = signs(1), signs(1).roll(1, dims=1)
