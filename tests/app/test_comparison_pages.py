@@ -1,0 +1,51 @@
+"""The comparisons in docs/ say what their records say."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ctm.app.compare import SPEED
+from ctm.app.compare.comparison import Comparison
+from ctm.app.compare.outcomes import finished
+from ctm.app.compare.plan import contestants, parsed, runs
+from ctm.app.compare.records import RECORDS, Records
+from ctm.app.compare.report import write_report
+from ctm.app.compare.training import unfinished
+from ctm.app.result import read_json
+from tests.app.commands import ROOT
+
+PAGES = sorted(path.parent for path in ROOT.glob(f"docs/comparison/*/{RECORDS}"))
+OVERVIEW = ROOT / "docs" / "comparison.md"
+
+
+@pytest.mark.parametrize("folder", PAGES, ids=lambda path: path.name)
+def test_a_page_is_written_again_from_its_records(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (folder / "report.md").read_text()
+    (command,) = re.findall(r"`python scripts/compare\.py (.*)`", page)
+    arguments = parsed([*shlex.split(command), "out=there"])
+    arguments.out.mkdir()
+    shutil.copy(folder / RECORDS, arguments.out)
+    found, records = contestants(arguments), Records(arguments.out)
+    planned = list(runs(arguments, found))
+    comparison = Comparison(
+        arguments,
+        found,
+        finished(planned, records),
+        unfinished(planned, records),
+        read_json(folder / SPEED),
+        f"python scripts/compare.py {command}",
+    )
+    assert write_report(comparison).read_text() == page
+    assert (arguments.out / "runs.csv").read_text() == (folder / "runs.csv").read_text()
+
+
+def test_every_accuracy_of_the_overview_stands_on_a_page() -> None:
+    said = set(re.findall(r"\d+\.\d\d ± \d+\.\d\d", OVERVIEW.read_text()))
+    pages = "".join(path.read_text() for path in ROOT.glob("docs/comparison/*/report.md"))
+    assert said <= set(re.findall(r"\d+\.\d\d ± \d+\.\d\d", pages))
