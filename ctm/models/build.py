@@ -8,16 +8,8 @@ from torch import nn
 
 from ctm.errors import ConfigError
 from ctm.interface import InputKind, TaskSpec
-from ctm.layers.backbones import (
-    Backbone,
-    Numbers,
-)
-from ctm.layers.encoders import (
-    Placed,
-    RawEncoder,
-    ShownTogether,
-    TokenEncoder,
-)
+from ctm.layers.backbones import Backbone, Numbers
+from ctm.layers.encoders import Placed, RawEncoder, ShownTogether, TokenEncoder
 from ctm.layers.initialize import initialize
 from ctm.layers.neurons import NeuronLevelModels, NoNeuronModels
 from ctm.layers.positions import Positions

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from ctm.app.compare.arguments import parsed
 from ctm.app.compare.budget import with_steps
 from ctm.app.compare.contenders import CONTENDERS
 from ctm.app.compare.matching import Knob, Match, Search, cost
 from ctm.app.compare.outcomes import Estimate
-from ctm.app.compare.plan import contestants, parsed, runs
+from ctm.app.compare.plan import contestants, runs
+from ctm.app.compare.tuning import rate_of, trials, tuned
+from ctm.app.folder import read_settings
 from ctm.models.config import CTMConfig, TransformerConfig
 from tests.app.commands import TINY, complaint, run_well, start
 
@@ -113,6 +116,8 @@ def test_intervals_are_students() -> None:
         (["experiment=parity/quick", "match=size"], "match=size: choose one of parameters, flops"),
         (["experiment=parity/quick", "seed=3"], "seed=3: the comparison's own"),
         (["experiment=parity/quick", "seconds=5"], "seconds=5: goes with match=time"),
+        (["experiment=parity/quick", "tune=fast"], "tune=fast: want a number above 0"),
+        (["experiment=parity/quick", "tune=[]"], "tune=[]: want learning rates, such as"),
         (["experiment=parity/quick", "looped.depth=2"], "looped.depth=2: no such setting; want"),
         (["experiment=parity/quick", "looped.ticks=few"], "looped.ticks: Value 'few'"),
         (["experiment=parity/quick", "lstm.width=5"], "match=parameters has no size left"),
@@ -206,3 +211,40 @@ def test_every_contender_has_a_look_of_its_own() -> None:
 
     assert LOOKS.keys() == CONTENDERS.keys()
     assert len({look["color"] for look in LOOKS.values()}) == len(LOOKS)
+
+
+def test_each_model_trains_with_the_learning_rate_that_came_to_most(tmp_path: Path) -> None:
+    words = [*SMALL, "trainer.steps=8", "models=ctm,looped,lstm", "tolerance=0.3", "out=there",
+             "tune=[1e-6,3e-2]", "lstm.optimizer.lr=1e-3", "seeds=2", "jobs=2"]  # fmt: skip
+    said = run_well("compare.py", *words, cwd=tmp_path)
+    assert "6 runs, 0 of them finished before" in said  # 3 rates each of the two that are tuned
+    assert not list((tmp_path / "there" / "lstm").glob("lr*"))
+    page = (tmp_path / "there" / "report.md").read_text()
+    for name in ("ctm", "looped"):
+        accuracies = {}
+        for rate in ("1e-06", "0.002", "0.03"):
+            folder = tmp_path / "there" / name / f"lr{rate}" / "seed0"
+            settings = read_settings(folder)
+            assert (settings["trainer"]["steps"], settings["optimizer"]["lr"]) == (2, float(rate))
+            accuracies[rate] = validation(folder)
+        most = max(accuracies.values())
+        finished = (read_settings(tmp_path / "there" / name / f"seed{seed}") for seed in (0, 1))
+        (chosen,) = {f"{settings['optimizer']['lr']:g}" for settings in finished}
+        assert accuracies[chosen] == most
+        marked = [f"**{100 * accuracy:.2f}**" if rate == chosen else f"{100 * accuracy:.2f}"
+                  for rate, accuracy in accuracies.items()]  # fmt: skip
+        assert f"| {name} | {' | '.join(marked)} |" in page
+
+
+def validation(folder: Path) -> float:
+    """The last accuracy on the validation examples."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [line for line in lines if line["split"] == "validation"][-1]["accuracy"]["certain"]
+
+
+def test_of_equal_learning_rates_the_experiments_is_kept() -> None:
+    words = ["experiment=parity/quick", "models=ctm", "tune=[1e-3]"]
+    (ours,) = contestants(parsed(words))
+    assert tuned(ours, {"ctm": {1e-3: 0.5, 2e-3: 0.5}}) is ours
+    assert rate_of(tuned(ours, {"ctm": {1e-3: 0.6, 2e-3: 0.5}})) == 1e-3
+    assert [run.name.rate for run in trials(parsed(words), [ours])] == [1e-3, 2e-3]

@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from ctm.app.compare import budget, larger_problems, outcomes
+from ctm.app.compare.arguments import parsed
 from ctm.app.compare.budget import equal_time
 from ctm.app.compare.comparison import Comparison
-from ctm.app.compare.plan import Run, contestants, parsed, runs
+from ctm.app.compare.plan import Run, contestants, runs
 from ctm.app.compare.records import Records
 from ctm.app.compare.report import write_report
 from ctm.app.compare.speed import Rates
@@ -47,11 +48,11 @@ class Fakes:
 
     def finish(self, run: Run) -> None:
         experiment = run.experiment
-        model = build_model(experiment.model, experiment.task.spec, seed=run.seed).eval()
+        model = build_model(experiment.model, experiment.task.spec, seed=run.name.seed).eval()
         self.models[str(run.folder)] = model
         test = evaluate(model, experiment.task, experiment.task.test(), batch_size=64, device="cpu")
         result = {
-            "experiment": experiment.name, "task": to_plain(experiment.task), "seed": run.seed,
+            "experiment": experiment.name, "task": to_plain(experiment.task), "seed": run.name.seed,
             "steps": 4, "seconds": 1.0, "date": "2026-01-02T03:04:05", "commit": "0123456",
             "readout": experiment.model.readout.value, "test": test,
         }  # fmt: skip
@@ -78,7 +79,7 @@ def reported(words: list[str], fakes: Fakes, done: Callable[[Run], bool] = lambd
     harder, notes = larger_problems(found[0].experiment.task)
     records = Records(arguments.out)
     finished = outcomes.finished(planned, records, harder)
-    comparison = Comparison(arguments, found, finished, missing, None, "command", notes)
+    comparison = Comparison(arguments, found, finished, missing, None, "command", {}, notes)
     page = write_report(comparison).read_text()
     records.write(outcome.record for outcome in finished)
     return page
@@ -104,7 +105,7 @@ def test_every_task_has_its_report(experiment: str, fakes: Fakes) -> None:
 
 def test_a_report_of_few_runs_names_those_that_are_missing(fakes: Fakes) -> None:
     words = ["experiment=digits/quick", *SMALL, "models=ctm,lstm", "seeds=2", "examples=[128]"]
-    page = reported(words, fakes, lambda run: run.examples is None and run.seed == 0)
+    page = reported(words, fakes, lambda run: run.name.examples is None and run.name.seed == 0)
     assert "left out:** ctm, 128 examples, seed 0; lstm, 128 examples, seed 0; ctm, seed 1" in page
 
 

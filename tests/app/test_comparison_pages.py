@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from ctm.app.compare import SPEED
+from ctm.app.compare.arguments import parsed
 from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.outcomes import finished
-from ctm.app.compare.plan import contestants, parsed, runs
+from ctm.app.compare.plan import contestants, runs
 from ctm.app.compare.records import RECORDS, Records
 from ctm.app.compare.report import write_report
 from ctm.app.compare.training import unfinished

@@ -1,22 +1,26 @@
 """Comparing the machine with other models on equal terms: `scripts/compare.py`."""
 
 import shlex
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from ctm.allocator import keep_freed_memory
+from ctm.app.compare.arguments import parsed
 from ctm.app.compare.budget import equal_time
 from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.matching import Match
 from ctm.app.compare.outcomes import finished
-from ctm.app.compare.plan import Contestant, contestants, parsed, runs
+from ctm.app.compare.plan import Contestant, Name, Run, contestants, runs
 from ctm.app.compare.records import Records
 from ctm.app.compare.report import write_report
 from ctm.app.compare.speed import measure
 from ctm.app.compare.training import train_missing, unfinished
+from ctm.app.compare.tuning import results, trials, tuned
 from ctm.app.console import plain_console
 from ctm.app.describe import si
 from ctm.errors import UserError
@@ -34,27 +38,44 @@ def compare(words: Sequence[str]) -> int:
     if arguments.match is Match.time:
         found = equal_time(arguments, found, console)
     console.print(sizes_table(found))
-    harder, notes = larger_problems(found[0].experiment.task)
-    planned = list(runs(arguments, found))
     records = Records(arguments.out)
-    stopped = train_missing(planned, records, arguments.jobs, console)
-    missing = unfinished(planned, records)
+
+    def trained(runs: Sequence[Run]) -> tuple[signal.Signals | None, list[Run]]:
+        """Trains; what stopped it, and the runs that have not finished."""
+        return train_missing(runs, records, arguments.jobs, console), unfinished(runs, records)
+
+    short = list(trials(arguments, found))
+    stopped, missing = trained(short)
+    if stopped is not None or missing:
+        return ended(stopped, missing, console)
+    tried = results(finished(short, records))
+    found = [tuned(contestant, tried) for contestant in found]
+
+    planned = list(runs(arguments, found))
+    stopped, missing = trained(planned)
+    harder, notes = larger_problems(found[0].experiment.task)
     command = shlex.join(["python", "scripts/compare.py", *words])
 
     def write(speed: dict[str, Any] | None, harder: Task | None) -> Path:
         done = finished(planned, records, harder)
-        page = write_report(Comparison(arguments, found, done, missing, speed, command, notes))
-        records.write(outcome.record for outcome in done)
-        return page
+        records.write(outcome.record for outcome in [*finished(short, records), *done])
+        return write_report(
+            Comparison(arguments, found, done, missing, speed, command, tried, notes)
+        )
 
     page = write(None, None)
     if stopped is None:
         console.print("asking about larger problems; then everyone's speed, by turns")
         page = write(None, harder)
-        first = [run for run in planned if run.seed == arguments.seeds[0] and not run.examples]
+        first = [run for run in planned if run.name == Name(run.name.model, arguments.seeds[0])]
         there = [run for run in first if run not in missing]
         page = write(measure(there, arguments.out / SPEED) if there else None, harder)
     console.print(f"report  {page}")
+    return ended(stopped, missing, console)
+
+
+def ended(stopped: signal.Signals | None, missing: Sequence[Run], console: Console) -> int:
+    """Says what is missing; the exit status."""
     if missing:
         console.print(f"not finished: {'; '.join(map(str, missing))}; the same command goes on")
     return 128 + stopped if stopped is not None else int(bool(missing))

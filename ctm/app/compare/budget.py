@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from ctm.app.compare.plan import Arguments, Contestant
+from ctm.app.compare.arguments import Arguments
+from ctm.app.compare.plan import Contestant
 from ctm.app.compare.speed import rates_of
 from ctm.app.result import read_json, write_json
 from ctm.errors import UserError
+from ctm.training.settings import TrainerConfig
 
 BUDGET = "budget.json"
 
@@ -53,16 +55,18 @@ def examples_a_step(contestant: Contestant) -> int:
 
 
 def with_steps(contestant: Contestant, steps: int) -> Contestant:
-    """Validated and saved as often as in the experiment, by share of the whole."""
-    trainer = contestant.experiment.trainer
+    return contestant.altered(trainer=scaled(contestant.experiment.trainer, steps))
 
-    def scaled(every: int) -> int:
-        return max(every * steps // trainer.steps, 1)
 
-    changed = replace(
+def scaled(trainer: TrainerConfig, steps: int) -> TrainerConfig:
+    """Other steps, validated and saved as often by share of the whole."""
+
+    def every(count: int) -> int:
+        return max(count * steps // trainer.steps, 1)
+
+    return replace(
         trainer,
         steps=steps,
-        evaluate_every=scaled(trainer.evaluate_every),
-        checkpoint_every=scaled(trainer.checkpoint_every),
+        evaluate_every=every(trainer.evaluate_every),
+        checkpoint_every=every(trainer.checkpoint_every),
     )
-    return replace(contestant, experiment=contestant.experiment.altered(trainer=changed))

@@ -1,12 +1,14 @@
 """Everything about one comparison, as it will be reported."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ctm.app.compare.arguments import Arguments
 from ctm.app.compare.outcomes import Outcome
-from ctm.app.compare.plan import Arguments, Contestant, Run
+from ctm.app.compare.plan import Contestant, Run
+from ctm.app.compare.tuning import Tried
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Comparison:
         found: the models at their sizes, the reference first.
         outcomes: of the runs that have finished.
         missing: runs that have not.
+        tried: of each model, what came of the learning rates that it tried.
         speed: what `speed.measure` found; None where it was not measured.
         command: that was typed.
         notes: what else is to be said, a paragraph each.
@@ -28,6 +31,7 @@ class Comparison:
     missing: Sequence[Run]
     speed: dict[str, Any] | None
     command: str
+    tried: Tried = field(default_factory=dict)
     notes: Sequence[str] = ()
 
     @property
@@ -36,7 +40,8 @@ class Comparison:
 
     def of(self, name: str, examples: int | None = None) -> list[Outcome]:
         """The finished runs of a model."""
-        return [o for o in self.outcomes if o.run.name == name and o.run.examples == examples]
+        wanted = (name, examples)
+        return [o for o in self.outcomes if (o.name.model, o.name.examples) == wanted]
 
     @property
     def names(self) -> list[str]:

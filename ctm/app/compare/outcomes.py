@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
-from ctm.app.compare.plan import Run
+from ctm.app.compare.plan import Name, Run
 from ctm.app.compare.records import Harder, Point, Record, Records
 from ctm.app.result import RESULT, read_result
 from ctm.app.train import METRICS
@@ -53,6 +53,10 @@ class Outcome:
 
     run: Run
     record: Record
+
+    @property
+    def name(self) -> Name:
+        return self.run.name
 
     @property
     def result(self) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def record_of(run: Run, records: Records) -> Record:
     if kept is not None and kept.result == result:
         return kept
     curve = learning_curve(run, Readout(result["readout"]))
-    return Record(run.name, run.seed, run.examples, run.experiment.plain, result, curve)
+    return Record(run.name, run.experiment.plain, result, curve)
 
 
 def learning_curve(run: Run, readout: Readout) -> list[Point]:
@@ -129,7 +133,11 @@ def learning_curve(run: Run, readout: Readout) -> list[Point]:
 
 def asked(run: Run, record: Record, task: Task | None) -> Record:
     """The record with what the run measures on larger problems, where its weights are there."""
-    if task is None or run.examples or (record.harder is not None and record.harder.is_of(task)):
+    if (
+        task is None
+        or run.name.examples
+        or (record.harder is not None and record.harder.is_of(task))
+    ):
         return record
     if not (run.folder / RESULT).exists():
         return replace(record, harder=None)

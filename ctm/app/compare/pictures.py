@@ -73,9 +73,9 @@ def time_panel(comparison: Comparison) -> Panel | None:
     speed = comparison.speed["speed"]
 
     def line(o: Outcome) -> Line | None:
-        if o.run.name not in speed:
+        if o.name.model not in speed:
             return None
-        return learned(o, speed[o.run.name]["training"])
+        return learned(o, speed[o.name.model]["training"])
 
     return Panel(
         "validation, while it learns", "seconds at the measured speed", lines(comparison, line),
@@ -121,7 +121,9 @@ def efficiency_panel(comparison: Comparison) -> Panel | None:
     lines: dict[str, list[Line]] = {}
     for name in comparison.names:
         for seed in comparison.arguments.seeds:
-            runs = [o for count in counts for o in comparison.of(name, count) if o.run.seed == seed]
+            runs = [
+                o for count in counts for o in comparison.of(name, count) if o.name.seed == seed
+            ]
             if len(runs) == len(counts):
                 line = Line(list(counts), [o.accuracy for o in runs])
                 lines.setdefault(name, []).append(line)

@@ -1,74 +1,71 @@
-"""What is to be compared: from the words of a command to a run for each model and seed."""
+"""What is to be compared: a run for each model and seed."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from omegaconf import OmegaConf
-from yaml import YAMLError
-
-from ctm.app.compare.contenders import CONTENDERS, REFERENCE, contender
+from ctm.app.compare.arguments import Arguments
+from ctm.app.compare.contenders import REFERENCE, contender
 from ctm.app.compare.matching import Match, Size, matched, size_of
 from ctm.app.compose import Experiment, compose
 from ctm.app.folder import SETTINGS, differences, read_settings
 from ctm.app.train import rehearse
-from ctm.errors import UserError, listed
+from ctm.errors import UserError
 from ctm.training.stream import Stream
 
-USUAL = (REFERENCE, "twin", "transformer", "looped", "lstm", "feedforward")
 AS_IT_IS = (REFERENCE, "twin")  # never matched: the reference, and its own weights with one tick
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """Of `scripts/compare.py`, read and checked.
-
-    Args:
-        experiment: whose task, loss, optimiser and number of steps all have in common.
-        models: of `CONTENDERS`.
-        seeds: of which each trains one run.
-        match: what a contender has in common with the CTM.
-        tolerance: largest share by which a matched size may be off.
-        examples: train also on so many examples alone, one run more each.
-        seconds: match=time: of training; 0: as long as the CTM takes.
-        jobs: runs side by side.
-        out: folder of the report and of all runs but the experiment's own.
-        settings: of single models, `{"looped": {"ticks": 4}}`.
-        overrides: of the experiment, for all of them.
-    """
-
-    experiment: str
-    models: tuple[str, ...] = USUAL
-    seeds: tuple[int, ...] = (0, 1, 2)
-    match: Match = Match.parameters
-    tolerance: float = 0.01
-    examples: tuple[int, ...] = ()
-    seconds: float = 0.0
-    jobs: int = 1
-    out: Path
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One model of the comparison, at its size."""
+    """One model of the comparison, at its size.
+
+    Args:
+        error: of what is matched: by which share it is more than the CTM's.
+        itself: the experiment as anyone trains it, nothing changed.
+    """
 
     name: str
     experiment: Experiment
     size: Size
-    error: float  # of what is matched: by which share it is more than the CTM's
+    error: float
+    itself: bool = False
+
+    def altered(self, **changes: Any) -> "Contestant":
+        """Trained with other settings."""
+        return replace(self, experiment=self.experiment.altered(**changes), itself=False)
+
+
+class Name(NamedTuple):
+    """Of a run.
+
+    `examples`: that it is restricted to, None: all. `rate`: the learning rate that a short run
+    tries, None: no trial.
+    """
+
+    model: str
+    seed: int
+    examples: int | None = None
+    rate: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is beside a usual run, for a folder's name; empty: that it is none."""
+        few = f"examples{self.examples}" if self.examples else ""
+        return few if self.rate is None else f"lr{self.rate:g}"
+
+    def __str__(self) -> str:
+        few = f", {self.examples} examples" if self.examples else ""
+        trial = f", lr {self.rate:g}" if self.rate is not None else ""
+        return f"{self.model}{few}{trial}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run; `examples`: that it is restricted to, None: all."""
+    """One training run."""
 
-    name: str
-    seed: int
-    examples: int | None
+    name: Name
     experiment: Experiment
 
     @property
@@ -76,132 +73,7 @@ class Run:
         return self.experiment.run_dir
 
     def __str__(self) -> str:
-        few = f", {self.examples} examples" if self.examples else ""
-        return f"{self.name}{few}, seed {self.seed}"
-
-
-# -- the command's words ---------------------------------------------------------------------------
-
-
-def parsed(words: Sequence[str]) -> Arguments:
-    """
-    Raises:
-        UserError: a word that is none of `name=value`, or a value that won't do.
-    """
-    values: dict[str, Any] = {}
-    settings: dict[str, dict[str, Any]] = {}
-    overrides: list[str] = []
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise UserError(f"{word}: want name=value, such as experiment=digits/quick seeds=3")
-        model, dot, setting = name.partition(".")
-        if name in READERS:
-            values[name] = READERS[name](name, text)
-        elif dot and model in CONTENDERS:
-            settings.setdefault(model, {})[setting] = value_of(text)
-        elif name in ("seed", "run_dir", "name", "describe", "model"):
-            raise UserError(
-                f"{word}: the comparison's own; choose models=..., seeds=... or out=..."
-            )
-        else:
-            overrides.append(word)
-    if "experiment" not in values:
-        raise UserError("experiment=?: want one, such as experiment=digits/quick")
-    unknown = [model for model in settings if model not in values.get("models", USUAL)]
-    if unknown:
-        raise UserError(f"{unknown[0]}.{next(iter(settings[unknown[0]]))}: not among the models=")
-    match = values.get("match", Match.parameters)
-    values.setdefault("out", Path("runs/compare") / values["experiment"] / match)
-    if values.get("seconds") and match is not Match.time:
-        raise UserError(f"seconds={values['seconds']:g}: goes with match=time")
-    return Arguments(**values, settings=settings, overrides=tuple(overrides))
-
-
-def value_of(text: str) -> Any:
-    """As Hydra reads a value: `1e-3` is a number."""
-    try:
-        return OmegaConf.from_dotlist([f"value={text}"])["value"]
-    except YAMLError:
-        return text
-
-
-def some_of(name: str, text: str) -> tuple[str, ...]:
-    names = items(text)
-    unknown = [model for model in names if model not in CONTENDERS]
-    if unknown or not names or len(set(names)) < len(names):
-        wrong = f"no {listed(unknown)}" if unknown else "one of each"
-        raise UserError(f"{name}={text}: {wrong}; want some of {', '.join(CONTENDERS)}")
-    if names[0] != REFERENCE:
-        raise UserError(f"{name}={text}: want {REFERENCE} first: the others are matched to it")
-    return names
-
-
-def items(text: str) -> tuple[str, ...]:
-    """`[a,b]` or `a,b`."""
-    return tuple(part for part in re.split(r"[,\s]+", text.strip("[]() ")) if part)
-
-
-def seeds_of(name: str, text: str) -> tuple[int, ...]:
-    """How many, or in brackets which."""
-    if text.isdecimal() and 1 <= int(text) <= 1000:
-        return tuple(range(int(text)))
-    numbers = items(text)
-    if not text.startswith("[") or not numbers or not all(map(str.isdecimal, numbers)):
-        raise UserError(f"{name}={text}: want how many, or [0,1,2]")
-    return tuple(dict.fromkeys(map(int, numbers)))
-
-
-def whole_numbers(name: str, text: str) -> tuple[int, ...]:
-    numbers = items(text)
-    if not all(number.isdecimal() and int(number) for number in numbers):
-        raise UserError(f"{name}={text}: want whole numbers of 1 or more, such as [100,1000]")
-    return tuple(sorted(set(map(int, numbers))))
-
-
-def whole_number(name: str, text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise UserError(f"{name}={text}: want a whole number of 1 or more")
-    return int(text)
-
-
-def share(name: str, text: str) -> float:
-    number = positive(name, text)
-    if number >= 1:
-        raise UserError(f"{name}={text}: want a share between 0 and 1, such as 0.01")
-    return number
-
-
-def positive(name: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise UserError(f"{name}={text}: want a number above 0")
-    return number
-
-
-def match_of(name: str, text: str) -> Match:
-    if text not in list(Match):
-        raise UserError(f"{name}={text}: choose one of {', '.join(Match)}")
-    return Match(text)
-
-
-READERS: dict[str, Any] = {
-    "experiment": lambda name, text: text,
-    "models": some_of,
-    "seeds": seeds_of,
-    "match": match_of,
-    "tolerance": share,
-    "examples": whole_numbers,
-    "seconds": positive,
-    "jobs": whole_number,
-    "out": lambda name, text: Path(text),
-}
-
-
-# -- who takes part --------------------------------------------------------------------------------
+        return str(self.name)
 
 
 def contestants(arguments: Arguments) -> list[Contestant]:
@@ -218,7 +90,8 @@ def contestants(arguments: Arguments) -> list[Contestant]:
     # what the data lack is said now, not by every run
     Stream(ours.task.training(), batch_size=ours.trainer.batch_size, seed=0, only=most)
     target = size_of(ours)
-    found = [Contestant(REFERENCE, ours, target, 0.0)]
+    itself = not (arguments.overrides or arguments.settings.get(REFERENCE))
+    found = [Contestant(REFERENCE, ours, target, 0.0, itself)]
     for name in arguments.models[1:]:
         settings = arguments.settings.get(name, {})
         candidate = contender(name, reference.altered(model=ours.model), settings)
@@ -246,21 +119,32 @@ def runs(arguments: Arguments, found: Sequence[Contestant]) -> Iterator[Run]:
     for seed in arguments.seeds:
         for examples in (None, *arguments.examples):
             for contestant in found:
-                yield one_run(arguments, contestant, seed, examples)
+                name = Name(contestant.name, seed, examples)
+                yield itself(contestant, name) or one_run(arguments, contestant, name)
 
 
-def one_run(arguments: Arguments, contestant: Contestant, seed: int, examples: int | None) -> Run:
-    experiment, name = contestant.experiment, contestant.name
-    few = f"examples{examples}" if examples else ""
-    folder = arguments.out / name / few / f"seed{seed}"
-    own = not (arguments.overrides or arguments.settings.get(name) or examples)
-    if name == REFERENCE and own and arguments.match is not Match.time:
-        itself = replace(experiment, seed=seed, plain={**experiment.plain, "seed": seed})
-        place = Path(f"runs/{experiment.name}/seed{seed}")
-        if not (place / SETTINGS).exists() or not differences(read_settings(place), itself.plain):
-            return Run(name, seed, None, replace(itself, run_dir=place))  # the experiment's own
-    changes: dict[str, Any] = {"seed": seed, "run_dir": folder}
-    if examples:
-        trainer = replace(experiment.trainer, examples=examples)
-        changes |= {"trainer": trainer, "name": f"{experiment.name}/{few}"}
-    return Run(name, seed, examples, experiment.altered(**changes))
+def itself(contestant: Contestant, name: Name) -> Run | None:
+    """The experiment's own run, where it is one; None if its folder holds another."""
+    experiment = contestant.experiment
+    own = replace(experiment, seed=name.seed, plain={**experiment.plain, "seed": name.seed})
+    place = Path(f"runs/{experiment.name}/seed{name.seed}")
+    if not contestant.itself or name.examples:
+        return None
+    if (place / SETTINGS).exists() and differences(read_settings(place), own.plain):
+        return None
+    return Run(name, replace(own, run_dir=place))
+
+
+def one_run(arguments: Arguments, contestant: Contestant, name: Name, **changes: Any) -> Run:
+    """A run in a folder of the comparison.
+
+    Args:
+        changes: of the experiment beside those that the run's name says.
+    """
+    experiment = contestant.experiment
+    folder = arguments.out / contestant.name / name.kind / f"seed{name.seed}"
+    if name.examples:
+        changes["trainer"] = replace(experiment.trainer, examples=name.examples)
+    if name.kind:
+        changes["name"] = f"{experiment.name}/{name.kind}"
+    return Run(name, experiment.altered(seed=name.seed, run_dir=folder, **changes))

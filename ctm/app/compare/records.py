@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ctm.app.compare.plan import Run
+from ctm.app.compare.plan import Name, Run
 from ctm.app.folder import differences
 from ctm.app.result import RESULT, read_json, write_json
 from ctm.config import to_plain
@@ -38,23 +38,18 @@ class Record:
     """A finished run without its weights.
 
     Args:
+        run: its name.
         settings: that it ran with.
         result: its `result.json`.
         curve: on the validation examples.
         harder: None where it was not asked.
     """
 
-    model: str
-    seed: int
-    examples: int | None  # that it was restricted to
+    run: Name
     settings: dict[str, Any]
     result: dict[str, Any]
     curve: list[Point]
     harder: Harder | None = None
-
-    @property
-    def run(self) -> tuple[str, int, int | None]:
-        return self.model, self.seed, self.examples
 
 
 class Records:
@@ -70,7 +65,7 @@ class Records:
         Raises:
             UserError: the record is of a run with other settings.
         """
-        record = self.kept.get((run.name, run.seed, run.examples))
+        record = self.kept.get(run.name)
         if record is None:
             return None
         differing = differences(record.settings, run.experiment.plain)
@@ -88,7 +83,7 @@ class Records:
     def write(self, records: Iterable[Record]) -> None:
         """These in the place of those of the same runs; the others stay."""
         self.kept |= {record.run: record for record in records}
-        write_json(self.file, [asdict(record) for record in self.kept.values()])
+        write_json(self.file, [to_json(record) for record in self.kept.values()])
 
 
 def read(file: Path) -> list[Record]:
@@ -108,7 +103,11 @@ def read(file: Path) -> list[Record]:
         ) from None
 
 
+def to_json(record: Record) -> dict[str, Any]:
+    return {**asdict(record), "run": record.run._asdict()}
+
+
 def from_json(entry: dict[str, Any]) -> Record:
-    curve = [Point(*point) for point in entry["curve"]]
+    run, curve = Name(**entry["run"]), [Point(*point) for point in entry["curve"]]
     harder = Harder(**entry["harder"]) if entry["harder"] else None
-    return Record(**{**entry, "curve": curve, "harder": harder})
+    return Record(**{**entry, "run": run, "curve": curve, "harder": harder})

@@ -10,6 +10,7 @@ from ctm.app.compare.outcomes import Estimate, Outcome
 from ctm.app.compare.pictures import draw
 from ctm.app.compare.plan import Contestant, counted
 from ctm.app.compare.table import write_table
+from ctm.app.compare.tuning import SHARE, rate_of
 from ctm.app.describe import si
 from ctm.benchmark.report import table
 from ctm.config import to_plain
@@ -39,6 +40,8 @@ def paragraphs(comparison: Comparison) -> Iterable[str]:
     if not comparison.names:
         return
     yield accuracies(comparison)
+    if comparison.tried:
+        yield learning_rates(comparison)
     yield costs(comparison)
     if comparison.arguments.examples:
         yield efficiency(comparison)
@@ -64,9 +67,18 @@ def terms(comparison: Comparison) -> str:
         f"(`{experiment.loss['_target_']}`), the optimiser and its schedule, {budget} of "
         f"{size} examples each, the readout `{experiment.model.readout}`, seeds "
         f"{', '.join(map(str, comparison.arguments.seeds))}; and what is matched, within "
-        f"{100 * comparison.arguments.tolerance:g} %. The optimiser's settings are the CTM's."
+        f"{100 * comparison.arguments.tolerance:g} %. {optimisers(comparison)}"
         + (f" Set by hand: {changed}." if changed else "")
         + exceptions(comparison)
+    )
+
+
+def optimisers(comparison: Comparison) -> str:
+    if not comparison.tried:
+        return "The optimiser's settings are the CTM's."
+    return (
+        "The learning rate is each model's own, found by short runs (below); the optimiser's other "
+        "settings are the CTM's."
     )
 
 
@@ -166,6 +178,25 @@ def efficiency(comparison: Comparison) -> str:
     ]
     header = ["model", *(f"{count:,} examples" for count in counts), "all"]
     return table(header, rows) + "\n\nTest accuracy by the number of examples to train on."
+
+
+def learning_rates(comparison: Comparison) -> str:
+    """What each model tried, the rate that it trains with in bold."""
+    tried = comparison.tried
+    rates = sorted({rate for each in tried.values() for rate in each})
+    rows = []
+    for c in comparison.found:
+        if c.name in tried:
+            shares = {rate: f"{100 * share:.2f}" for rate, share in tried[c.name].items()}
+            best = rate_of(c)
+            shares[best] = f"**{shares[best]}**"
+            rows.append([c.name, *(shares.get(rate, NONE) for rate in rates)])
+    header = ["model", *(f"lr {rate:g}" for rate in rates)]
+    return table(header, rows) + (
+        f"\n\nValidation accuracy, in percent, of short runs with each learning rate: 1/{SHARE} of "
+        f"the steps, the schedule as much shorter, seed {comparison.arguments.seeds[0]}. Each "
+        "model trains with the one in bold."
+    )
 
 
 def mean_at(comparison: Comparison, name: str, examples: int | None) -> str:

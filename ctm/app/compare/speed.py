@@ -83,19 +83,22 @@ def usual_batches(experiment: Experiment) -> list[Batch]:
 def measure(runs: Sequence[Run], file: Path) -> dict[str, Any]:
     """Measures one run of each contestant on this machine and keeps what it found in a file."""
     made_of = {
-        "models": {run.name: to_plain(run.experiment.model) for run in runs},
+        "models": {run.name.model: to_plain(run.experiment.model) for run in runs},
         "threads": torch.get_num_threads(),
         "hardware": hardware(),
     }
     kept = read_json(file)
     if kept is not None and kept["of"] == made_of:
         return kept
-    rates = rates_of({run.name: run.experiment for run in runs})
+    rates = rates_of({run.name.model: run.experiment for run in runs})
     found = {
         "of": made_of,
         "rounds": ROUNDS,
         **provenance(),
-        "speed": {run.name: asdict(Speed(*rates[run.name], memory=memory_of(run))) for run in runs},
+        "speed": {
+            run.name.model: asdict(Speed(*rates[run.name.model], memory=memory_of(run)))
+            for run in runs
+        },
     }
     write_json(file, found)
     return found

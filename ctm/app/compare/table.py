@@ -18,8 +18,8 @@ def write_table(comparison: Comparison) -> None:
         writer = csv.DictWriter(file, fieldnames=list(COLUMNS), lineterminator="\n")
         writer.writeheader()
         for o in comparison.outcomes:
-            contestant = by_name[o.run.name]
-            speed = (comparison.speed or {}).get("speed", {}).get(o.run.name, {})
+            contestant = by_name[o.name.model]
+            speed = (comparison.speed or {}).get("speed", {}).get(o.name.model, {})
             writer.writerow(
                 {name: column(o, contestant, speed) for name, column in COLUMNS.items()}
             )
@@ -30,9 +30,9 @@ def readout_column(metric: str, readout: str) -> Callable[..., Any]:
 
 
 COLUMNS: dict[str, Callable[[Outcome, Contestant, dict[str, Any]], Any]] = {
-    "model": lambda o, c, s: o.run.name,
-    "seed": lambda o, c, s: o.run.seed,
-    "examples_to_train_on": lambda o, c, s: o.run.examples or "",
+    "model": lambda o, c, s: o.name.model,
+    "seed": lambda o, c, s: o.name.seed,
+    "examples_to_train_on": lambda o, c, s: o.name.examples or "",
     "parameters": lambda o, c, s: c.size.parameters,
     "flops_per_example": lambda o, c, s: c.size.flops,
     "steps": lambda o, c, s: o.result["steps"],

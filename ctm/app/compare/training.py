@@ -43,6 +43,8 @@ def train_missing(
     Raises:
         UserError: a folder holds a run with other settings, or another process trains there.
     """
+    if not runs:
+        return None
     waiting = unfinished(runs, records)
     for run in runs:
         if run.folder.exists() or not records.is_finished(run):
