@@ -38,6 +38,7 @@ class Panel:
 
     Args:
         lines: by model, one a seed.
+        begun: the same of runs that have not finished, in no mean.
         names: what stands at the places 0, 1, ... of the horizontal axis; empty: it has numbers.
         trained: places up to this one were trained on; None: all.
     """
@@ -45,6 +46,7 @@ class Panel:
     title: str
     along: str
     lines: Mapping[str, Sequence[Line]]
+    begun: Mapping[str, Sequence[Line]] = field(default_factory=dict)
     names: Sequence[str] = ()
     logarithmic: bool = False
     trained: float | None = None
@@ -55,7 +57,7 @@ class Panel:
 def comparison_figure(panels: Sequence[Panel], path: Path, title: str = "") -> None:
     """Writes panels side by side: each seed a thin line, the mean of a model a thick one."""
     count = len(panels)
-    models = [name for name in LOOKS if any(name in panel.lines for panel in panels)]
+    models = [n for n in LOOKS if any(n in panel.lines or n in panel.begun for panel in panels)]
     width = LEFT + count * WIDTH + (count - 1) * GAP + RIGHT
     columns = min(int(width / ENTRY), len(models))
     bottom = LEGEND * -(-len(models) // columns) + BOTTOM
@@ -81,6 +83,8 @@ def draw_panel(axes: Axes, panel: Panel, models: Sequence[str]) -> None:
                 axes.plot(line.x, line.y, color=LOOKS[name]["color"], linewidth=0.7, alpha=0.45)
         if lines:
             draw_mean(axes, lines, LOOKS[name])
+        for line in panel.begun.get(name, ()):
+            axes.plot(line.x, line.y, linestyle=":", linewidth=1.2, markersize=3, **LOOKS[name])
     axes.set_title(panel.title, color=style.INK, pad=8)
     axes.set_xlabel(panel.along)
     axes.set_ylabel(panel.ylabel)

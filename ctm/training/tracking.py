@@ -60,9 +60,9 @@ class JsonLines:
     def __init__(self, file: Path, step: int) -> None:
         self.file = file
         if file.exists():
-            kept = [line for line in file.read_text().splitlines() if _step_of(line) <= step]
+            kept = [line for line in read_lines(file) if line["step"] <= step]
             partial = file.with_suffix(".partial")
-            partial.write_text("".join(f"{line}\n" for line in kept))
+            partial.write_text("".join(f"{json.dumps(line)}\n" for line in kept))
             os.replace(partial, file)
 
     def log(self, step: int, split: str, metrics: dict[str, Any]) -> None:
@@ -89,12 +89,18 @@ def _finite(metrics: Any) -> Any:
     return metrics
 
 
-def _step_of(line: str) -> float:
-    """The step of a line; a line cut off by a crash is later than all."""
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """Of a `metrics.jsonl`, if it is there; a line cut off by a crash is left out."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [line for text in lines if (line := _whole(text)) is not None]
+
+
+def _whole(text: str) -> dict[str, Any] | None:
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None
 
 
 class WeightsAndBiases:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import time
@@ -175,7 +176,7 @@ def test_a_comparison_that_is_stopped_saves_its_runs_and_says_what_is_missing(
     words = [*SMALL, "trainer.steps=100000", "models=ctm", "seeds=1", "out=there"]
     process = start("compare.py", *words, cwd=tmp_path)
     log = tmp_path / "there" / "ctm" / "seed0" / "train.log"
-    while not (log.exists() and "loss" in log.read_text()):
+    while not (log.exists() and "validation accuracy" in log.read_text()):
         time.sleep(0.2)
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
@@ -183,9 +184,14 @@ def test_a_comparison_that_is_stopped_saves_its_runs_and_says_what_is_missing(
     assert process.returncode == 128 + signal.SIGTERM
     assert "not finished: ctm, seed 0; the same command goes on" in out
     assert "SIGTERM: saved at step" in log.read_text()
-    assert (
-        "**Not finished, and left out:** ctm, seed 0." in (tmp_path / "there/report.md").read_text()
+    page = (tmp_path / "there" / "report.md").read_text()
+    assert re.search(
+        r"left out of the tables:\*\* ctm, seed 0 \(\d+\.\d\d % of the validation examples after "
+        r"[\d,]+ of 800,000\)\.",
+        page,
     )
+    assert "](curves.png)" in page
+    assert "](accuracy.png)" not in page
 
 
 def test_a_run_goes_on_with_the_settings_of_its_folder(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from ctm.app.compare.plan import Run, contestants, runs
 from ctm.app.compare.records import Records
 from ctm.app.compare.report import write_report
 from ctm.app.compare.speed import Rates
+from ctm.app.compare.training import unfinished
 from ctm.config import to_plain
 from ctm.errors import UserError
 from ctm.models.build import Model, build_model
@@ -56,9 +58,13 @@ class Fakes:
             "steps": 4, "seconds": 1.0, "date": "2026-01-02T03:04:05", "commit": "0123456",
             "readout": experiment.model.readout.value, "test": test,
         }  # fmt: skip
-        run.folder.mkdir(parents=True)
+        self.log(run, test, steps=(2, 4))
         (run.folder / "result.json").write_text(json.dumps(result))
-        lines = ({"step": step, "split": "validation", **test} for step in (2, 4))
+
+    def log(self, run: Run, metrics: dict[str, Any], steps: Sequence[int]) -> None:
+        """As after so many steps."""
+        run.folder.mkdir(parents=True)
+        lines = ({"step": step, "split": "validation", **metrics} for step in steps)
         (run.folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
 
 
@@ -75,13 +81,14 @@ def reported(words: list[str], fakes: Fakes, done: Callable[[Run], bool] = lambd
     planned = list(runs(arguments, found))
     for run in filter(done, planned):
         fakes.finish(run)
-    missing = [run for run in planned if not done(run)]
     harder, notes = larger_problems(found[0].experiment.task)
     records = Records(arguments.out)
+    missing = unfinished(planned, records)
     finished = outcomes.finished(planned, records, harder)
-    comparison = Comparison(arguments, found, finished, missing, None, "command", {}, notes)
+    begun = outcomes.underway(planned, records)
+    comparison = Comparison(arguments, found, finished, missing, begun, None, "command", {}, notes)
     page = write_report(comparison).read_text()
-    records.write(outcome.record for outcome in finished)
+    records.write(outcome.record for outcome in [*finished, *begun])
     return page
 
 
@@ -106,7 +113,23 @@ def test_every_task_has_its_report(experiment: str, fakes: Fakes) -> None:
 def test_a_report_of_few_runs_names_those_that_are_missing(fakes: Fakes) -> None:
     words = ["experiment=digits/quick", *SMALL, "models=ctm,lstm", "seeds=2", "examples=[128]"]
     page = reported(words, fakes, lambda run: run.name.examples is None and run.name.seed == 0)
-    assert "left out:** ctm, 128 examples, seed 0; lstm, 128 examples, seed 0; ctm, seed 1" in page
+    missing = "ctm, 128 examples, seed 0; lstm, 128 examples, seed 0; ctm, seed 1"
+    assert f"left out of the tables:** {missing}" in page
+
+
+def test_runs_that_are_underway_show_how_far_they_are_also_when_their_folders_are_gone(
+    fakes: Fakes,
+) -> None:
+    words = ["experiment=digits/quick", *SMALL, "models=ctm,lstm", "seeds=2", "tolerance=0.5"]
+    arguments = parsed([*words, "out=there"])
+    third = list(runs(arguments, contestants(arguments)))[3]
+    fakes.log(third, {"accuracy": {"certain": 0.125}}, steps=(100, 300))
+    page = reported(words, fakes, lambda run: run.name.seed == 0)
+    said = "ctm, seed 1; lstm, seed 1 (12.50 % of the validation examples after 19,200 of 38,400)."
+    assert f"**Not finished, and left out of the tables:** {said}" in page
+    shutil.rmtree("there/lstm")
+    shutil.rmtree("there/ctm")
+    assert reported(words, fakes, lambda _: False) == page
 
 
 def test_larger_problems_whose_data_are_missing_are_not_measured(fakes: Fakes) -> None:

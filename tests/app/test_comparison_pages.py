@@ -10,11 +10,12 @@ import pytest
 from ctm.app.compare import SPEED
 from ctm.app.compare.arguments import parsed
 from ctm.app.compare.comparison import Comparison
-from ctm.app.compare.outcomes import finished
+from ctm.app.compare.outcomes import finished, underway
 from ctm.app.compare.plan import contestants, runs
 from ctm.app.compare.records import RECORDS, Records
 from ctm.app.compare.report import write_report
 from ctm.app.compare.training import unfinished
+from ctm.app.compare.tuning import results, trials, tuned
 from ctm.app.result import read_json
 from tests.app.commands import ROOT
 
@@ -33,14 +34,18 @@ def test_a_page_is_written_again_from_its_records(
     arguments.out.mkdir()
     shutil.copy(folder / RECORDS, arguments.out)
     found, records = contestants(arguments), Records(arguments.out)
+    tried = results(finished(list(trials(arguments, found)), records))
+    found = [tuned(contestant, tried) for contestant in found]
     planned = list(runs(arguments, found))
     comparison = Comparison(
         arguments,
         found,
         finished(planned, records),
         unfinished(planned, records),
+        underway(planned, records),
         read_json(folder / SPEED),
         f"python scripts/compare.py {command}",
+        tried,
     )
     assert write_report(comparison).read_text() == page
     assert (arguments.out / "runs.csv").read_text() == (folder / "runs.csv").read_text()

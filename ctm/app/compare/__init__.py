@@ -14,7 +14,7 @@ from ctm.app.compare.arguments import parsed
 from ctm.app.compare.budget import equal_time
 from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.matching import Match
-from ctm.app.compare.outcomes import finished
+from ctm.app.compare.outcomes import finished, underway
 from ctm.app.compare.plan import Contestant, Name, Run, contestants, runs
 from ctm.app.compare.records import Records
 from ctm.app.compare.report import write_report
@@ -57,10 +57,10 @@ def compare(words: Sequence[str]) -> int:
     command = shlex.join(["python", "scripts/compare.py", *words])
 
     def write(speed: dict[str, Any] | None, harder: Task | None) -> Path:
-        done = finished(planned, records, harder)
-        records.write(outcome.record for outcome in [*finished(short, records), *done])
+        done, begun = finished(planned, records, harder), underway(planned, records)
+        records.write(o.record for o in [*finished(short, records), *done, *begun])
         return write_report(
-            Comparison(arguments, found, done, missing, speed, command, tried, notes)
+            Comparison(arguments, found, done, missing, begun, speed, command, tried, notes)
         )
 
     page = write(None, None)

@@ -19,6 +19,7 @@ class Comparison:
         found: the models at their sizes, the reference first.
         outcomes: of the runs that have finished.
         missing: runs that have not.
+        underway: those of the missing ones that have been validated.
         tried: of each model, what came of the learning rates that it tried.
         speed: what `speed.measure` found; None where it was not measured.
         command: that was typed.
@@ -29,6 +30,7 @@ class Comparison:
     found: Sequence[Contestant]
     outcomes: Sequence[Outcome]
     missing: Sequence[Run]
+    underway: Sequence[Outcome]
     speed: dict[str, Any] | None
     command: str
     tried: Tried = field(default_factory=dict)
@@ -42,6 +44,10 @@ class Comparison:
         """The finished runs of a model."""
         wanted = (name, examples)
         return [o for o in self.outcomes if (o.name.model, o.name.examples) == wanted]
+
+    def begun(self, name: str) -> list[Outcome]:
+        """The runs of a model, on all examples, that are underway."""
+        return [o for o in self.underway if (o.name.model, o.name.examples) == (name, None)]
 
     @property
     def names(self) -> list[str]:

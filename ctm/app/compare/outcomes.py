@@ -1,6 +1,5 @@
 """What the runs of a comparison came to, from their folders."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from ctm.models.feedforward import FeedForward, Head
 from ctm.models.pretrained import open_pretrained
 from ctm.tasks import Task
 from ctm.training.evaluation import evaluate
+from ctm.training.tracking import read_lines
 
 
 class BySize(NamedTuple):
@@ -49,7 +49,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run, and what it came to."""
+    """A run, and what it came to; while it has not finished that is its curve alone."""
 
     run: Run
     record: Record
@@ -60,6 +60,7 @@ class Outcome:
 
     @property
     def result(self) -> dict[str, Any]:
+        assert self.record.result is not None
         return self.record.result
 
     @property
@@ -107,6 +108,21 @@ def finished(runs: Sequence[Run], records: Records, harder: Task | None = None) 
     ]
 
 
+def underway(runs: Sequence[Run], records: Records) -> list[Outcome]:
+    """Those of the unfinished runs that have a validation behind them."""
+    begun = [Outcome(run, begun_by(run, records)) for run in runs if not records.is_finished(run)]
+    return [outcome for outcome in begun if outcome.curve]
+
+
+def begun_by(run: Run, records: Records) -> Record:
+    """How far an unfinished run has come."""
+    kept = records.of(run)
+    if kept is not None and not (run.folder / METRICS).exists():
+        return kept
+    curve = learning_curve(run, run.experiment.model.readout)
+    return Record(run.name, run.experiment.plain, None, curve)
+
+
 def record_of(run: Run, records: Records) -> Record:
     """Of a finished run: what its folder says, if it is there."""
     kept = records.of(run)
@@ -122,11 +138,10 @@ def record_of(run: Run, records: Records) -> Record:
 
 def learning_curve(run: Run, readout: Readout) -> list[Point]:
     trainer = run.experiment.trainer
-    lines = map(json.loads, (run.folder / METRICS).read_text().splitlines())
     each_step = trainer.batch_size * trainer.accumulate
     return [
         Point(line["step"] * each_step, by(readout, line["accuracy"]))
-        for line in lines
+        for line in read_lines(run.folder / METRICS)
         if line["split"] == "validation"
     ]
 

@@ -9,23 +9,22 @@ from ctm.app.compare.outcomes import BySize, Outcome, name_of_harder
 
 def draw(comparison: Comparison) -> Sequence[str]:
     """Draws what there is; returns a line of Markdown for each picture."""
-    if not comparison.names:
-        return []
-    seeds_figure(
-        {name: [o.accuracy for o in comparison.of(name)] for name in comparison.names},
-        comparison.out / "accuracy.png",
-        f"{comparison.arguments.experiment}: every seed",
-    )
+    pictures = []
+    if comparison.names:
+        seeds_figure(
+            {name: [o.accuracy for o in comparison.of(name)] for name in comparison.names},
+            comparison.out / "accuracy.png",
+            f"{comparison.arguments.experiment}: every seed",
+        )
+        pictures.append("![Test accuracy of every seed](accuracy.png)")
     panels = [ticks_panel(comparison), time_panel(comparison), examples_panel(comparison)]
-    comparison_figure(
-        [panel for panel in panels if panel],
-        comparison.out / "curves.png",
-        heading(comparison, "accuracy"),
-    )
-    pictures = [
-        "![Test accuracy of every seed](accuracy.png)",
-        "![Accuracy against ticks, training time and examples](curves.png)",
-    ]
+    if any(panels):
+        comparison_figure(
+            [panel for panel in panels if panel],
+            comparison.out / "curves.png",
+            heading(comparison, "accuracy"),
+        )
+        pictures.append("![Accuracy against ticks, training time and examples](curves.png)")
     sizes = [size_panel(comparison), harder_panel(comparison), efficiency_panel(comparison)]
     if any(sizes):
         comparison_figure(
@@ -49,7 +48,9 @@ def lines(comparison: Comparison, line: Callable[[Outcome], Line | None]) -> dic
     return {name: lines for name, lines in drawn.items() if lines}
 
 
-def ticks_panel(comparison: Comparison) -> Panel:
+def ticks_panel(comparison: Comparison) -> Panel | None:
+    if not comparison.names:
+        return None
     return Panel(
         "test, after each tick",
         "tick that answers",
@@ -57,13 +58,10 @@ def ticks_panel(comparison: Comparison) -> Panel:
     )
 
 
-def examples_panel(comparison: Comparison) -> Panel:
-    return Panel(
-        "validation, while it learns",
-        "examples seen",
-        lines(comparison, lambda o: learned(o, 1)),
-        logarithmic=True,
-    )
+def examples_panel(comparison: Comparison) -> Panel | None:
+    if not comparison.names and not comparison.underway:
+        return None
+    return learning_panel(comparison, "examples seen", lambda o: learned(o, 1))
 
 
 def time_panel(comparison: Comparison) -> Panel | None:
@@ -77,10 +75,26 @@ def time_panel(comparison: Comparison) -> Panel | None:
             return None
         return learned(o, speed[o.name.model]["training"])
 
+    return learning_panel(comparison, "seconds at the measured speed", line)
+
+
+def learning_panel(
+    comparison: Comparison, along: str, line: Callable[[Outcome], Line | None]
+) -> Panel:
+    """Runs that are underway, too."""
+    begun = {
+        contestant.name: [
+            found for o in comparison.begun(contestant.name) if (found := line(o)) is not None
+        ]
+        for contestant in comparison.found
+    }
     return Panel(
-        "validation, while it learns", "seconds at the measured speed", lines(comparison, line),
+        "validation, while it learns" + (" (dotted: not finished)" if any(begun.values()) else ""),
+        along,
+        lines(comparison, line),
+        begun={name: found for name, found in begun.items() if found},
         logarithmic=True,
-    )  # fmt: skip
+    )
 
 
 def size_panel(comparison: Comparison) -> Panel | None:

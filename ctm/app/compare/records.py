@@ -1,4 +1,4 @@
-"""What a comparison keeps of its finished runs, so that its page outlives their folders."""
+"""What a comparison keeps of its runs, so that its page outlives their folders."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -35,19 +35,19 @@ class Harder:
 
 @dataclass(frozen=True)
 class Record:
-    """A finished run without its weights.
+    """A run without its weights.
 
     Args:
         run: its name.
         settings: that it ran with.
-        result: its `result.json`.
+        result: its `result.json`; None: it has not finished.
         curve: on the validation examples.
         harder: None where it was not asked.
     """
 
     run: Name
     settings: dict[str, Any]
-    result: dict[str, Any]
+    result: dict[str, Any] | None
     curve: list[Point]
     harder: Harder | None = None
 
@@ -78,7 +78,8 @@ class Records:
 
     def is_finished(self, run: Run) -> bool:
         """By its folder, or by what is kept here."""
-        return (run.folder / RESULT).exists() or self.of(run) is not None
+        kept = self.of(run)
+        return (run.folder / RESULT).exists() or (kept is not None and kept.result is not None)
 
     def write(self, records: Iterable[Record]) -> None:
         """These in the place of those of the same runs; the others stay."""

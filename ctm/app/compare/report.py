@@ -34,7 +34,7 @@ def paragraphs(comparison: Comparison) -> Iterable[str]:
     yield f"# {comparison.arguments.experiment}: equal {comparison.arguments.match}"
     yield terms(comparison)
     if comparison.missing:
-        yield f"**Not finished, and left out:** {'; '.join(map(str, comparison.missing))}."
+        yield f"**Not finished, and left out of the tables:** {'; '.join(standings(comparison))}."
     yield from comparison.notes
     yield sizes(comparison)
     if not comparison.names:
@@ -45,6 +45,21 @@ def paragraphs(comparison: Comparison) -> Iterable[str]:
     yield costs(comparison)
     if comparison.arguments.examples:
         yield efficiency(comparison)
+
+
+def standings(comparison: Comparison) -> Iterable[str]:
+    """The missing runs, and how far they are."""
+    last = {o.name: o.curve[-1] for o in comparison.underway}
+    for run in comparison.missing:
+        if run.name in last:
+            trainer, (examples, accuracy) = run.experiment.trainer, last[run.name]
+            whole = trainer.steps * trainer.batch_size * trainer.accumulate
+            yield (
+                f"{run} ({100 * accuracy:.2f} % of the validation examples after {examples:,} of "
+                f"{whole:,})"
+            )
+        else:
+            yield str(run)
 
 
 def terms(comparison: Comparison) -> str:
