@@ -220,23 +220,21 @@ def test_every_contender_has_a_look_of_its_own() -> None:
 
 
 def test_each_model_trains_with_the_learning_rate_that_came_to_most(tmp_path: Path) -> None:
-    words = [*SMALL, "trainer.steps=8", "models=ctm,looped,lstm", "tolerance=0.3", "out=there",
-             "tune=[1e-6,3e-2]", "lstm.optimizer.lr=1e-3", "seeds=2", "jobs=2"]  # fmt: skip
-    said = run_well("compare.py", *words, cwd=tmp_path)
-    assert "6 runs, 0 of them finished before" in said  # 3 rates each of the two that are tuned
-    assert not list((tmp_path / "there" / "lstm").glob("lr*"))
+    words = [*SMALL, "trainer.steps=8", "models=ctm,looped", "tolerance=0.3", "out=there",
+             "tune=[1e-6]", "seeds=1", "jobs=2"]  # fmt: skip
+    run_well("compare.py", *words, cwd=tmp_path)
     page = (tmp_path / "there" / "report.md").read_text()
     for name in ("ctm", "looped"):
         accuracies = {}
-        for rate in ("1e-06", "0.002", "0.03"):
+        for rate in ("1e-06", "0.002"):
             folder = tmp_path / "there" / name / f"lr{rate}" / "seed0"
             settings = read_settings(folder)
             assert (settings["trainer"]["steps"], settings["optimizer"]["lr"]) == (2, float(rate))
             accuracies[rate] = validation(folder)
-        most = max(accuracies.values())
-        finished = (read_settings(tmp_path / "there" / name / f"seed{seed}") for seed in (0, 1))
-        (chosen,) = {f"{settings['optimizer']['lr']:g}" for settings in finished}
-        assert accuracies[chosen] == most
+        settings = read_settings(tmp_path / "there" / name / "seed0")
+        chosen = f"{settings['optimizer']['lr']:g}"
+        assert settings["trainer"]["steps"] == 8
+        assert accuracies[chosen] == max(accuracies.values())
         marked = [f"**{100 * accuracy:.2f}**" if rate == chosen else f"{100 * accuracy:.2f}"
                   for rate, accuracy in accuracies.items()]  # fmt: skip
         assert f"| {name} | {' | '.join(marked)} |" in page
@@ -254,3 +252,9 @@ def test_of_equal_learning_rates_the_experiments_is_kept() -> None:
     assert tuned(ours, {"ctm": {1e-3: 0.5, 2e-3: 0.5}}) is ours
     assert rate_of(tuned(ours, {"ctm": {1e-3: 0.6, 2e-3: 0.5}})) == 1e-3
     assert [run.name.rate for run in trials(parsed(words), [ours])] == [1e-3, 2e-3]
+
+
+def test_a_learning_rate_that_was_set_by_hand_is_kept() -> None:
+    words = ["experiment=parity/quick", "models=ctm,lstm", "tune=[1e-3]", "lstm.optimizer.lr=0.5"]
+    arguments = parsed(words)
+    assert {run.name.model for run in trials(arguments, contestants(arguments))} == {"ctm"}
