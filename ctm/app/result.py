@@ -57,8 +57,13 @@ def write_result(experiment: Experiment, fabric: Fabric, console: Console) -> No
 
 def write_json(file: Path, content: Any) -> None:
     """Writes the whole of it, or nothing."""
+    write_whole(file, json.dumps(content, indent=2) + "\n")
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Or nothing."""
     partial = file.with_name(f"{file.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.write_text(text)
     partial.replace(file)
 
 

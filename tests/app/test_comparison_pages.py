@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ctm.app.compare import SPEED
-from ctm.app.compare.arguments import parsed
+from ctm.app.compare.arguments import READERS, parsed
 from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.outcomes import finished, underway
 from ctm.app.compare.plan import contestants, runs
@@ -55,3 +55,8 @@ def test_every_accuracy_of_the_overview_stands_on_a_page() -> None:
     said = set(re.findall(r"\d+\.\d\d ± \d+\.\d\d", OVERVIEW.read_text()))
     pages = "".join(path.read_text() for path in ROOT.glob("docs/comparison/*/report.md"))
     assert said <= set(re.findall(r"\d+\.\d\d ± \d+\.\d\d", pages))
+
+
+def test_the_overview_names_every_word_of_the_command() -> None:
+    for word in READERS:
+        assert f"`{word}=" in OVERVIEW.read_text(), word

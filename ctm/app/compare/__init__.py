@@ -45,6 +45,8 @@ def compare(words: Sequence[str]) -> int:
         return train_missing(runs, records, arguments.jobs, console), unfinished(runs, records)
 
     short = list(trials(arguments, found))
+    if short:
+        console.print("short runs, to find every model's learning rate")
     stopped, missing = trained(short)
     if stopped is not None or missing:
         return ended(stopped, missing, console)

@@ -1,5 +1,6 @@
 """What a comparison keeps of its runs, so that its page outlives their folders."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ctm.app.compare.plan import Name, Run
 from ctm.app.folder import differences
-from ctm.app.result import RESULT, read_json, write_json
+from ctm.app.result import RESULT, read_json, write_whole
 from ctm.config import to_plain
 from ctm.errors import UserError, listed
 from ctm.tasks import Task
@@ -84,7 +85,8 @@ class Records:
     def write(self, records: Iterable[Record]) -> None:
         """These in the place of those of the same runs; the others stay."""
         self.kept |= {record.run: record for record in records}
-        write_json(self.file, [to_json(record) for record in self.kept.values()])
+        lines = ",\n".join(json.dumps(to_json(record)) for record in self.kept.values())
+        write_whole(self.file, f"[\n{lines}\n]\n")  # a run a line
 
 
 def read(file: Path) -> list[Record]:
