@@ -146,7 +146,15 @@ def seeds_figure(accuracy: Mapping[str, Sequence[float]], path: Path, title: str
     axes = style.place(figure, 1.2, 0.55, 4.0, 0.34 * len(accuracy))
     for row, (name, values) in enumerate(accuracy.items()):
         look = LOOKS[name]
-        axes.plot(values, [row] * len(values), linestyle="", markersize=6, alpha=0.75, **look)
+        axes.plot(
+            values,
+            [row] * len(values),
+            linestyle="",
+            markersize=6,
+            alpha=0.75,
+            clip_on=False,
+            **look,
+        )
         mean = float(np.mean(values))
         axes.plot([mean, mean], [row - 0.35, row + 0.35], color=look["color"], linewidth=2.2)
         axes.annotate(
