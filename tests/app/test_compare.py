@@ -136,6 +136,12 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_any_training(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("a file")
+    line = complaint("compare.py", *SMALL, "models=ctm", "out=there", cwd=tmp_path)
+    assert "out=there: not writable (File exists); choose another" in line
+
+
 def test_a_comparison_trains_reports_and_goes_on(tmp_path: Path) -> None:
     words = [*SMALL, "models=ctm,looped", "jobs=2", "looped.ticks=2", "tolerance=0.3", "out=there"]
     said = run_well("compare.py", *words, "seeds=1", cwd=tmp_path)

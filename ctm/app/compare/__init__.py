@@ -35,10 +35,10 @@ def compare(words: Sequence[str]) -> int:
     keep_freed_memory()  # as in training
     arguments = parsed(words)
     found = contestants(arguments)
+    records = Records(arguments.out)
     if arguments.match is Match.time:
         found = equal_time(arguments, found, console)
     console.print(sizes_table(found))
-    records = Records(arguments.out)
 
     def trained(runs: Sequence[Run]) -> tuple[signal.Signals | None, list[Run]]:
         """Trains; what stopped it, and the runs that have not finished."""

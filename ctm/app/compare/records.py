@@ -1,6 +1,7 @@
 """What a comparison keeps of its runs, so that its page outlives their folders."""
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,6 +58,17 @@ class Records:
     """Those that an earlier report left in its folder; none where there was no report."""
 
     def __init__(self, out: Path) -> None:
+        """
+        Raises:
+            UserError: nothing can be written there, or it holds records that can't be read.
+        """
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            if not os.access(out, os.W_OK):
+                raise PermissionError("no right to write there")
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"out={out}: not writable ({reason}); choose another") from None
         self.file = out / RECORDS
         kept = read(self.file) if self.file.exists() else []
         self.kept = {record.run: record for record in kept}
