@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from ctm.app.compare import budget, larger_problems, outcomes
@@ -45,8 +46,8 @@ class Fakes:
         self.models: dict[str, Model] = {}
         monkeypatch.setattr(outcomes, "open_pretrained", self.open)
 
-    def open(self, folder: Path) -> SimpleNamespace:
-        return SimpleNamespace(model=self.models[str(folder)])
+    def open(self, folder: Path, device: torch.device) -> SimpleNamespace:
+        return SimpleNamespace(model=self.models[str(folder)].to(device))
 
     def finish(self, run: Run) -> None:
         experiment = run.experiment

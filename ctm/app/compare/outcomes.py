@@ -9,7 +9,7 @@ from scipy import stats
 from ctm.app.compare.plan import Name, Run
 from ctm.app.compare.records import Harder, Point, Record, Records
 from ctm.app.result import RESULT, read_result
-from ctm.app.train import METRICS
+from ctm.app.train import METRICS, start_fabric
 from ctm.config import to_plain
 from ctm.interface import Readout
 from ctm.metrics.evaluation import by
@@ -161,7 +161,8 @@ def asked(run: Run, record: Record, task: Task | None) -> Record:
 
 def on_harder(run: Run, task: Task) -> dict[str, Any] | None:
     """The metrics on larger problems; None of a model of one size."""
-    model = open_pretrained(run.folder).model
+    device = start_fabric(run.experiment).device
+    model = open_pretrained(run.folder, device=device).model
     if isinstance(model, FeedForward) and model.head is Head.flat:
         return None
     return evaluate(
@@ -169,7 +170,7 @@ def on_harder(run: Run, task: Task) -> dict[str, Any] | None:
         task,
         task.test(),
         batch_size=run.experiment.trainer.evaluation_batch_size,
-        device="cpu",
+        device=device,
     )
 
 
