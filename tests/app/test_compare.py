@@ -69,7 +69,7 @@ def test_settings_of_one_model_change_it_alone_and_its_size_still_matches() -> N
 def test_an_optimisers_setting_is_that_of_one_model_alone() -> None:
     words = ["experiment=parity/quick", "models=ctm,lstm", "lstm.optimizer.lr=0.5"]
     ours, other = (found.experiment for found in contestants(parsed(words)))
-    assert (ours.optimizer.lr, other.optimizer.lr) == (6e-3, 0.5)
+    assert (ours.optimizer.lr, other.optimizer.lr) == (2e-3, 0.5)
     assert other.plain["optimizer"] == {**ours.plain["optimizer"], "lr": 0.5}
 
 
@@ -232,7 +232,7 @@ def test_each_model_trains_with_the_learning_rate_that_came_to_most(tmp_path: Pa
     page = (tmp_path / "there" / "report.md").read_text()
     for name in ("ctm", "looped"):
         accuracies = {}
-        for rate in ("1e-06", "0.006"):
+        for rate in ("1e-06", "0.002"):
             folder = tmp_path / "there" / name / f"lr{rate}" / "seed0"
             settings = read_settings(folder)
             assert (settings["trainer"]["steps"], settings["optimizer"]["lr"]) == (2, float(rate))
@@ -255,9 +255,9 @@ def validation(folder: Path) -> float:
 def test_of_equal_learning_rates_the_experiments_is_kept() -> None:
     words = ["experiment=parity/quick", "models=ctm", "tune=[1e-3]"]
     (ours,) = contestants(parsed(words))
-    assert tuned(ours, {"ctm": {1e-3: 0.5, 6e-3: 0.5}}) is ours
-    assert rate_of(tuned(ours, {"ctm": {1e-3: 0.6, 6e-3: 0.5}})) == 1e-3
-    assert [run.name.rate for run in trials(parsed(words), [ours])] == [1e-3, 6e-3]
+    assert tuned(ours, {"ctm": {1e-3: 0.5, 2e-3: 0.5}}) is ours
+    assert rate_of(tuned(ours, {"ctm": {1e-3: 0.6, 2e-3: 0.5}})) == 1e-3
+    assert [run.name.rate for run in trials(parsed(words), [ours])] == [1e-3, 2e-3]
 
 
 def test_a_learning_rate_that_was_set_by_hand_is_kept() -> None:
