@@ -42,7 +42,9 @@ def compare(words: Sequence[str]) -> int:
 
     def trained(runs: Sequence[Run]) -> tuple[signal.Signals | None, list[Run]]:
         """Trains; what stopped it, and the runs that have not finished."""
-        return train_missing(runs, records, arguments.jobs, console), unfinished(runs, records)
+        stopped = train_missing(runs, records, arguments.jobs, console)
+        records.write(o.record for o in [*finished(runs, records), *underway(runs, records)])
+        return stopped, unfinished(runs, records)
 
     short = list(trials(arguments, found))
     if short:
@@ -60,7 +62,7 @@ def compare(words: Sequence[str]) -> int:
 
     def write(speed: dict[str, Any] | None, harder: Task | None) -> Path:
         done, begun = finished(planned, records, harder), underway(planned, records)
-        records.write(o.record for o in [*finished(short, records), *done, *begun])
+        records.write(outcome.record for outcome in done)
         return write_report(
             Comparison(arguments, found, done, missing, begun, speed, command, tried, notes)
         )
