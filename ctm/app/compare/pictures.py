@@ -17,22 +17,16 @@ def draw(comparison: Comparison) -> Sequence[str]:
             f"{comparison.arguments.experiment}: every seed",
         )
         pictures.append("![Test accuracy of every seed](accuracy.png)")
-    panels = [ticks_panel(comparison), time_panel(comparison), examples_panel(comparison)]
-    if any(panels):
-        comparison_figure(
-            [panel for panel in panels if panel],
-            comparison.out / "curves.png",
-            heading(comparison, "accuracy"),
-        )
-        pictures.append("![Accuracy against ticks, training time and examples](curves.png)")
+    curves = [ticks_panel(comparison), time_panel(comparison), examples_panel(comparison)]
     sizes = [size_panel(comparison), harder_panel(comparison), efficiency_panel(comparison)]
-    if any(sizes):
-        comparison_figure(
-            [panel for panel in sizes if panel],
-            comparison.out / "sizes.png",
-            heading(comparison, "size"),
-        )
-        pictures.append("![Accuracy against the size of the problem](sizes.png)")
+    for panels, name, about, caption in (
+        (curves, "curves.png", "accuracy", "Accuracy against ticks, training time and examples"),
+        (sizes, "sizes.png", "size", "Accuracy against the size of the problem"),
+    ):
+        there = [panel for panel in panels if panel is not None]
+        if there:
+            comparison_figure(there, comparison.out / name, heading(comparison, about))
+            pictures.append(f"![{caption}]({name})")
     return pictures
 
 
