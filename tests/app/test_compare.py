@@ -33,6 +33,19 @@ def test_every_contender_comes_within_one_percent_of_the_parameters(experiment: 
         assert abs(contestant.error) <= 0.01, contestant.name
 
 
+def test_ten_million_parameters_on_the_papers_mazes_match_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ["task.make=true", "task.train_size=200", "task.test_size=8", "task.validation_size=8"]
+    ours, *others = contestants(
+        parsed(["experiment=mazes/ctm", "model.neurons=864", "looped.ticks=4", *few])
+    )
+    assert 9.9e6 < ours.size.parameters < 10e6
+    for contestant in others:
+        assert abs(contestant.error) <= 0.01, contestant.name
+
+
 def test_every_contender_comes_within_one_percent_of_the_flops() -> None:
     words = ["experiment=parity/quick", "match=flops", "models=ctm,transformer,looped,lstm"]
     ours, *others = contestants(parsed(words))
