@@ -7,19 +7,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from ctm.app.command import one_line_errors
+from ctm.app.command import OneLineParser, one_line_errors
 from ctm.app.provenance import provenance
 from ctm.benchmark.contenders import CONTENDERS
 from ctm.benchmark.rows import ROWS, USUAL_ROWS
 from ctm.benchmark.run import SECTIONS, Settings, run
-from ctm.errors import UserError
-
-
-class OneLineParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help shows all arguments")
 
 
 def count(text: str) -> int:

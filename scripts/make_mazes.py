@@ -9,19 +9,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 
-from ctm.app.command import one_line_errors
+from ctm.app.command import OneLineParser, one_line_errors
 from ctm.errors import UserError
 from ctm.tasks.mazes.pictures import check_room, write_set_pictures
 from ctm.tasks.mazes.store import MazeSet, MazeSettings, make_mazes
-
-
-class OneLineParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help shows all arguments")
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """What all commands share: a user's mistake is answered by one line, never by a traceback."""
 
+import argparse
 import re
 import signal
 import sys
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import hydra
 import torch
@@ -43,6 +44,13 @@ def one_line_errors() -> Iterator[None]:
 
 def say(line: str) -> None:
     sys.stderr.write(f"{Path(sys.argv[0]).name}: {line}\n")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Of a command with --arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help shows all arguments")
 
 
 def hydra_command(work: Callable[[Experiment], int]) -> Callable[[], None]:
