@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ctm.app.compare import compare
 from ctm.app.compare.arguments import parsed
 from ctm.app.compare.budget import with_steps
 from ctm.app.compare.contenders import CONTENDERS
@@ -131,6 +132,7 @@ def test_intervals_are_students() -> None:
         (["experiment=parity/quick", "seed=3"], "seed=3: the comparison's own"),
         (["experiment=parity/quick", "seconds=5"], "seconds=5: goes with match=time"),
         (["experiment=parity/quick", "tune=fast"], "tune=fast: want a number above 0"),
+        (["experiment=parity/quick", "describe=yes"], "describe=yes: want true or false"),
         (["experiment=parity/quick", "tune=[]"], "tune=[]: want learning rates, such as"),
         (["experiment=parity/quick", "looped.depth=2"], "looped.depth=2: no such setting; want"),
         (["experiment=parity/quick", "looped.ticks=few"], "looped.ticks: Value 'few'"),
@@ -146,6 +148,18 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
     words: list[str], line: str, tmp_path: Path
 ) -> None:
     assert line in complaint("compare.py", *words, cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_comparison_is_described_without_training_or_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["experiment=parity/quick", "models=[ctm,twin]", "seeds=3", "tune=[1e-3]"]
+    assert compare([*words, "describe=true"]) == 0
+    said = capsys.readouterr().out
+    assert "256,642" in said
+    assert "6 runs, and before them 4 short ones" in said
     assert not list(tmp_path.iterdir())
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ctm.allocator import keep_freed_memory
-from ctm.app.compare.arguments import parsed
+from ctm.app.compare.arguments import Arguments, parsed
 from ctm.app.compare.budget import equal_time
 from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.matching import Match
@@ -35,6 +35,10 @@ def compare(words: Sequence[str]) -> int:
     keep_freed_memory()  # as in training
     arguments = parsed(words)
     found = contestants(arguments)
+    if arguments.describe:
+        console.print(sizes_table(found))
+        console.print(counted_runs(arguments, found))
+        return 0
     records = Records(arguments.out)
     if arguments.match is Match.time:
         found = equal_time(arguments, found, console)
@@ -76,6 +80,16 @@ def compare(words: Sequence[str]) -> int:
         page = write(measure(there, arguments.out / SPEED) if there else None, harder)
     console.print(f"report  {page}")
     return ended(stopped, missing, console)
+
+
+def counted_runs(arguments: Arguments, found: Sequence[Contestant]) -> str:
+    """How many runs the comparison is made of."""
+    short = len(list(trials(arguments, found)))
+    return f"{len(list(runs(arguments, found)))} runs" + (
+        f", and before them {short} short ones, to find every model's learning rate"
+        if short
+        else ""
+    )
 
 
 def ended(stopped: signal.Signals | None, missing: Sequence[Run], console: Console) -> int:

@@ -30,6 +30,7 @@ class Arguments:
         tune: learning rates, the best of which each model trains with.
         seconds: match=time: of training; 0: as long as the CTM takes.
         jobs: runs side by side.
+        describe: only says who would take part, at which sizes, and how many runs that is.
         out: folder of the report and of all runs but the experiment's own.
         settings: of single models, `{"looped": {"ticks": 4}}`.
         overrides: of the experiment, for all of them.
@@ -44,6 +45,7 @@ class Arguments:
     tune: tuple[float, ...] = ()
     seconds: float = 0.0
     jobs: int = 1
+    describe: bool = False
     out: Path
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
@@ -66,7 +68,7 @@ def parsed(words: Sequence[str]) -> Arguments:
             values[name] = READERS[name](name, text)
         elif dot and model in CONTENDERS:
             settings.setdefault(model, {})[setting] = value_of(text)
-        elif name in ("seed", "run_dir", "name", "describe", "model"):
+        elif name in ("seed", "run_dir", "name", "model"):
             raise UserError(
                 f"{word}: the comparison's own; choose models=..., seeds=... or out=..."
             )
@@ -131,6 +133,12 @@ def whole_number(name: str, text: str) -> int:
     return int(text)
 
 
+def yes_or_no(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise UserError(f"{name}={text}: want true or false")
+    return text == "true"
+
+
 def rates(name: str, text: str) -> tuple[float, ...]:
     numbers = {positive(name, number) for number in items(text)}
     if not numbers:
@@ -171,5 +179,6 @@ READERS: dict[str, Any] = {
     "tune": rates,
     "seconds": positive,
     "jobs": whole_number,
+    "describe": yes_or_no,
     "out": lambda name, text: Path(text),
 }
