@@ -104,11 +104,19 @@ def test_runs_lie_in_folders_of_their_own_the_reference_in_the_experiments() -> 
     ]
 
 
-def test_another_number_of_steps_is_validated_by_the_same_share() -> None:
+def test_other_steps_are_warmed_up_and_validated_by_the_same_share() -> None:
     (ours,) = contestants(parsed(["experiment=parity/quick", "models=ctm"]))
-    trainer = with_steps(ours, 500).experiment.trainer
-    assert (trainer.steps, trainer.evaluate_every) == (500, 50)
+    fewer = with_steps(ours, 500).experiment
+    assert (fewer.trainer.steps, fewer.trainer.evaluate_every) == (500, 50)
+    assert (ours.experiment.schedule.warmup, fewer.schedule.warmup) == (200, 10)
+    assert fewer.plain["schedule"]["warmup"] == 10
     assert with_steps(ours, 3).experiment.trainer.evaluate_every == 1
+
+
+def test_a_trial_reaches_the_rate_that_it_tries() -> None:
+    arguments = parsed(["experiment=digits/quick", "models=ctm", "tune=[3e-3]"])
+    for trial in trials(arguments, contestants(arguments)):
+        assert trial.experiment.schedule.warmup < trial.experiment.trainer.steps
 
 
 def test_intervals_are_students() -> None:

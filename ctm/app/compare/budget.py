@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from omegaconf import DictConfig
 from rich.console import Console
 
 from ctm.app.compare.arguments import Arguments
@@ -10,7 +11,6 @@ from ctm.app.compare.plan import Contestant
 from ctm.app.compare.speed import rates_of
 from ctm.app.result import read_json, write_json
 from ctm.errors import UserError
-from ctm.training.settings import TrainerConfig
 
 BUDGET = "budget.json"
 
@@ -55,18 +55,19 @@ def examples_a_step(contestant: Contestant) -> int:
 
 
 def with_steps(contestant: Contestant, steps: int) -> Contestant:
-    return contestant.altered(trainer=scaled(contestant.experiment.trainer, steps))
+    """Trained for other steps: warmed up, validated and saved as often by share of the whole."""
+    experiment = contestant.experiment
+    trainer, schedule = experiment.trainer, experiment.schedule
 
-
-def scaled(trainer: TrainerConfig, steps: int) -> TrainerConfig:
-    """Other steps, validated and saved as often by share of the whole."""
-
-    def every(count: int) -> int:
+    def share(count: int) -> int:
         return max(count * steps // trainer.steps, 1)
 
-    return replace(
+    changed = replace(
         trainer,
         steps=steps,
-        evaluate_every=every(trainer.evaluate_every),
-        checkpoint_every=every(trainer.checkpoint_every),
+        evaluate_every=share(trainer.evaluate_every),
+        checkpoint_every=share(trainer.checkpoint_every),
     )
+    if schedule.get("warmup"):
+        schedule = DictConfig({**schedule, "warmup": share(schedule.warmup)})
+    return contestant.altered(trainer=changed, schedule=schedule)

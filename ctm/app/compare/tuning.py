@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from omegaconf import DictConfig
 
 from ctm.app.compare.arguments import Arguments
-from ctm.app.compare.budget import scaled
+from ctm.app.compare.budget import with_steps
 from ctm.app.compare.outcomes import Outcome
 from ctm.app.compare.plan import Contestant, Name, Run, one_run
 from ctm.errors import UserError
@@ -19,21 +19,16 @@ Tried = Mapping[str, Mapping[float, float]]
 def trials(arguments: Arguments, found: Sequence[Contestant]) -> Iterator[Run]:
     """A short run of each learning rate, the experiment's among them.
 
-    With the first seed, a quarter of the steps, and a schedule that ends with them. A model whose
+    With the first seed, a quarter of the steps, and a schedule as much shorter. A model whose
     learning rate was set by hand keeps it.
     """
     for contestant in found:
         if not arguments.tune or "optimizer.lr" in arguments.settings.get(contestant.name, {}):
             continue
-        trainer = contestant.experiment.trainer
+        short = with_steps(contestant, max(contestant.experiment.trainer.steps // SHARE, 1))
         for rate in sorted({*arguments.tune, rate_of(contestant)}):
-            yield one_run(
-                arguments,
-                contestant,
-                Name(contestant.name, arguments.seeds[0], rate=rate),
-                optimizer=with_rate(contestant, rate),
-                trainer=scaled(trainer, max(trainer.steps // SHARE, 1)),
-            )
+            name = Name(contestant.name, arguments.seeds[0], rate=rate)
+            yield one_run(arguments, short, name, optimizer=with_rate(contestant, rate))
 
 
 def results(outcomes: Sequence[Outcome]) -> Tried:
