@@ -122,6 +122,8 @@ def draw_panel(axes: Axes, panel: Panel, models: Sequence[str]) -> None:
 
 def draw_mean(axes: Axes, lines: Sequence[Line], look: Mapping[str, Any]) -> None:
     """Over the seeds; a single place has a mark for each of them too."""
+    longest = max(len(line.x) for line in lines)  # a lost file leaves a run a part of its curve
+    lines = [line for line in lines if len(line.x) == longest]
     x = lines[0].x
     y = np.mean([line.y for line in lines], axis=0)
     every = max(len(x) // 8, 1)

@@ -109,10 +109,15 @@ def show_result(result: dict[str, Any], folder: Path, console: Console) -> None:
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """The result of a run that has finished."""
-    try:
-        return json.loads((folder / RESULT).read_text())
-    except ValueError as error:
-        raise CheckpointError(
-            f"{folder / RESULT}: not readable ({error}); delete it to have it made again"
-        ) from None
+    """The result of a run that has finished.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    file = folder / RESULT
+    match read_json(file):
+        case {"readout": str(), "test": {"accuracy": _}, "task": dict(), "seconds": _} as result:
+            return result
+    raise CheckpointError(
+        f"{file}: not the result of a finished run; delete it to have it made again"
+    )

@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C, or SIGTERM from a scheduler."""
+"""Being asked to stop: Ctrl-C, SIGTERM from a scheduler, SIGHUP of a terminal that closes."""
 
 import signal
 from types import FrameType
@@ -6,20 +6,26 @@ from typing import Any, Self
 
 
 class Interrupts:
-    """While it is open, SIGINT and SIGTERM are noted and nothing is torn; a second one kills.
+    """While it is open, these signals are noted and nothing is torn; a second one kills.
+
+    Those that are ignored stay so: `nohup` keeps a run going.
 
     Attributes:
         received: the signal that came, None so far.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        self._before = {
+            number: signal.signal(number, self._note)
+            for number in self.SIGNALS
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
         return self
 
     def __exit__(self, *error: object) -> None:

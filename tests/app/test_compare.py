@@ -47,9 +47,10 @@ def test_ten_million_parameters_on_the_papers_mazes_match_too(
         assert abs(contestant.error) <= 0.01, contestant.name
 
 
-def test_every_contender_comes_within_one_percent_of_the_flops() -> None:
-    words = ["experiment=parity/quick", "match=flops", "models=ctm,transformer,looped,lstm"]
-    ours, *others = contestants(parsed(words))
+@pytest.mark.parametrize("experiment", ["parity/quick", "qamnist/quick"])
+def test_every_contender_comes_within_one_percent_of_the_flops(experiment: str) -> None:
+    words = ["match=flops", "models=ctm,transformer,looped,lstm", "looped.ticks=4"]
+    ours, *others = contestants(parsed([f"experiment={experiment}", *words]))
     for contestant in others:
         found = cost(contestant.experiment, Match.flops)
         assert abs(found / ours.size.flops - 1) <= 0.01, contestant.name
@@ -135,11 +136,16 @@ def test_intervals_are_students() -> None:
         (["digits"], "digits: want name=value, such as"),
         (["experiment=parity/quick", "models=[ctm,bert]"], "no bert; want some of ctm, twin"),
         (["experiment=parity/quick", "models=lstm"], "models=lstm: want ctm first"),
-        (["experiment=parity/quick", "seeds=0"], "seeds=0: want how many, or [0,1,2]"),
+        (["experiment=parity/quick", "seeds=0"], "seeds=0: want how many, at most 1000"),
         (["experiment=parity/quick", "match=size"], "match=size: choose one of parameters, flops"),
         (["experiment=parity/quick", "seed=3"], "seed=3: the comparison's own"),
         (["experiment=parity/quick", "seconds=5"], "seconds=5: goes with match=time"),
-        (["experiment=parity/quick", "tune=fast"], "tune=fast: want a number above 0"),
+        (["experiment=parity/quick", "tune=fast"], "tune=fast: want learning rates, such as"),
+        (["experiment=parity/quick", "seeds=[1,1]"], "seeds=[1,1]: want each of them once"),
+        (["experiment=parity/quick", "twin.ticks=3"], "twin.ticks: the twin is the CTM's own"),
+        (["experiment=parity/quick", "++seed=3"], "++seed=3: the comparison's own"),
+        (["experiment=parity/quick", "out="], "out=: want a folder"),
+        (["experiment=parity/quick", "transformer.heads=null"], "transformer.heads"),
         (["experiment=parity/quick", "describe=yes"], "describe=yes: want true or false"),
         (["experiment=parity/quick", "tune=[]"], "tune=[]: want learning rates, such as"),
         (["experiment=parity/quick", "looped.depth=2"], "looped.depth=2: no such setting; want"),
@@ -147,7 +153,7 @@ def test_intervals_are_students() -> None:
         (["experiment=parity/quick", "lstm.width=5"], "match=parameters has no size left"),
         (["experiment=parity/lstm_10"], "its model is of kind lstm; want an experiment of a ctm"),
         (["experiment=parity/quik"], "experiment=parity/quik: no such experiment; did you mean"),
-        (["experiment=sort/quick", "models=ctm,twin"], "want 8 or more to say 8 labels"),
+        (["experiment=sort/quick", "models=ctm,twin"], "8 labels; or leave it out: models=[ctm]"),
         (["experiment=parity/quick", "tolerance=0.00001", "models=ctm,lstm"],
          "lstm comes no nearer to the 256,642 parameters of ctm than"),
     ],

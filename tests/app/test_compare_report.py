@@ -20,10 +20,11 @@ from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.plan import Run, contestants, runs
 from ctm.app.compare.records import Records
 from ctm.app.compare.report import write_report
-from ctm.app.compare.speed import Rates
+from ctm.app.compare.speed import Rates, usual_batches
 from ctm.app.compare.training import unfinished
+from ctm.app.result import read_result
 from ctm.config import to_plain
-from ctm.errors import UserError
+from ctm.errors import CheckpointError, UserError
 from ctm.models.build import Model, build_model
 from ctm.training.evaluation import evaluate
 
@@ -175,6 +176,33 @@ def test_equal_time_is_measured_once_and_a_model_that_joins_gets_the_same(
         steps("ctm,lstm", "seconds=5")
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["", "[1]", "{}", '{"asked": 0, "seconds": 3}', '{"asked": 0, "seconds": 0, "steps": {}}',
+     '{"asked": 0, "seconds": 3, "steps": {"ctm": "x"}}'],
+)  # fmt: skip
+def test_a_damaged_budget_is_refused_with_what_to_do(content: str, tmp_path: Path) -> None:
+    (tmp_path / "budget.json").write_text(content)
+    arguments = parsed(["experiment=digits/quick", "match=time", f"out={tmp_path}"])
+    with pytest.raises(UserError, match=r"budget\.json: damaged, .* choose another out="):
+        equal_time(arguments, [], QUIET)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "3", "{}", '{"readout": "certain", "test": 3}'])
+def test_a_damaged_result_is_refused_with_what_to_do(content: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"result\.json: not the result of a finished run"):
+        read_result(tmp_path)
+
+
+def test_speed_is_timed_on_every_length_however_few_examples_it_has() -> None:
+    few = ["experiment=state_tracking/s3", "models=ctm", "task.validation_each=4"]
+    (ours,) = contestants(parsed(few))
+    batches = usual_batches(ours.experiment)
+    assert sorted(batch.inputs.shape[1] for batch in batches) == list(range(1, 9))
+    assert {len(batch) for batch in batches} == {4}
+
+
 def test_records_of_other_settings_are_refused(fakes: Fakes) -> None:
     words = ["experiment=digits/quick", *SMALL, "models=ctm", "seeds=1"]
     reported(words, fakes)
@@ -184,7 +212,17 @@ def test_records_of_other_settings_are_refused(fakes: Fakes) -> None:
         assert said in str(refusal.value)
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{}", '[{"model": "ctm", "curve": []}]', "[null]"])
+def record(**changes: Any) -> str:
+    """Of a run that has not begun, with something wrong."""
+    whole = {"run": {"model": "ctm", "seed": 0}, "settings": {}, "result": None, "curve": []}
+    return json.dumps([{**whole, "harder": None, **changes}])
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[1]", "{}", '[{"model": "ctm", "curve": []}]', "[null]", record(settings=3),
+     record(run={"model": "ctm", "seed": [0]})],
+)  # fmt: skip
 def test_damaged_records_are_refused_with_what_to_do(content: str, tmp_path: Path) -> None:
     (tmp_path / "runs.json").write_text(content)
     with pytest.raises(UserError, match=r"runs\.json: not the runs of a comparison; delete it"):

@@ -21,6 +21,16 @@ class Outer:
         self.caught.append(number)
 
 
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGHUP)
+            assert interrupts.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def outer() -> Iterator[Outer]:
     handler = Outer()
@@ -66,4 +76,4 @@ def test_handlers_are_as_before_afterwards(outer: Outer, number: signal.Signals)
 def test_handlers_are_as_before_after_an_error(outer: Outer) -> None:
     with pytest.raises(MemoryError), Interrupts():
         raise MemoryError
-    assert [signal.getsignal(number) for number in Interrupts.SIGNALS] == [outer, outer]
+    assert all(signal.getsignal(number) is outer for number in Interrupts.SIGNALS)

@@ -13,6 +13,7 @@ from ctm.app.compare.contenders import CONTENDERS, REFERENCE
 from ctm.app.compare.matching import Match
 from ctm.errors import UserError, listed
 
+MOST_SEEDS = 1000
 USUAL = (REFERENCE, "twin", "transformer", "looped", "lstm", "feedforward")
 
 
@@ -68,7 +69,7 @@ def parsed(words: Sequence[str]) -> Arguments:
             values[name] = READERS[name](name, text)
         elif dot and model in CONTENDERS:
             settings.setdefault(model, {})[setting] = value_of(text)
-        elif name in ("seed", "run_dir", "name", "model"):
+        elif name.lstrip("+~") in ("seed", "run_dir", "name", "model"):
             raise UserError(
                 f"{word}: the comparison's own; choose models=..., seeds=... or out=..."
             )
@@ -112,17 +113,20 @@ def items(text: str) -> tuple[str, ...]:
 
 def seeds_of(name: str, text: str) -> tuple[int, ...]:
     """How many, or in brackets which."""
-    if text.isdecimal() and 1 <= int(text) <= 1000:
+    if text.isdecimal() and 1 <= int(text) <= MOST_SEEDS:
         return tuple(range(int(text)))
     numbers = items(text)
-    if not text.startswith("[") or not numbers or not all(map(str.isdecimal, numbers)):
-        raise UserError(f"{name}={text}: want how many, or [0,1,2]")
-    return tuple(dict.fromkeys(map(int, numbers)))
+    bracketed = text.startswith("[") and text.endswith("]")
+    if not bracketed or not numbers or not all(map(str.isdecimal, numbers)):
+        raise UserError(f"{name}={text}: want how many, at most {MOST_SEEDS}, or [0,1,2]")
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"{name}={text}: want each of them once")
+    return tuple(map(int, numbers))
 
 
 def whole_numbers(name: str, text: str) -> tuple[int, ...]:
     numbers = items(text)
-    if not all(number.isdecimal() and int(number) for number in numbers):
+    if not numbers or not all(number.isdecimal() and int(number) for number in numbers):
         raise UserError(f"{name}={text}: want whole numbers of 1 or more, such as [100,1000]")
     return tuple(sorted(set(map(int, numbers))))
 
@@ -140,7 +144,10 @@ def yes_or_no(name: str, text: str) -> bool:
 
 
 def rates(name: str, text: str) -> tuple[float, ...]:
-    numbers = {positive(name, number) for number in items(text)}
+    try:
+        numbers = {positive(name, number) for number in items(text)}
+    except UserError:
+        numbers = set()
     if not numbers:
         raise UserError(f"{name}={text}: want learning rates, such as [3e-4,1e-3,3e-3]")
     return tuple(sorted(numbers))
@@ -163,6 +170,12 @@ def positive(name: str, text: str) -> float:
     return number
 
 
+def folder(name: str, text: str) -> Path:
+    if not text:
+        raise UserError(f"{name}=: want a folder, such as {name}=runs/compare/mine")
+    return Path(text)
+
+
 def match_of(name: str, text: str) -> Match:
     if text not in list(Match):
         raise UserError(f"{name}={text}: choose one of {', '.join(Match)}")
@@ -180,5 +193,5 @@ READERS: dict[str, Any] = {
     "seconds": positive,
     "jobs": whole_number,
     "describe": yes_or_no,
-    "out": lambda name, text: Path(text),
+    "out": folder,
 }

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -24,10 +26,10 @@ def equal_time(
     later gets the same time.
 
     Raises:
-        UserError: another time was asked for before.
+        UserError: another time was asked for before, or the file that says so is damaged.
     """
     file = arguments.out / BUDGET
-    kept = read_json(file) or {"asked": arguments.seconds, "seconds": 0.0, "steps": {}}
+    kept = kept_in(file) or {"asked": arguments.seconds, "seconds": 0.0, "steps": {}}
     if kept["asked"] != arguments.seconds:
         before = f"{kept['asked']:g}" if kept["asked"] else "as long as the CTM takes"
         raise UserError(
@@ -47,6 +49,24 @@ def equal_time(
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_json(file, kept)
     return [with_steps(contestant, steps[contestant.name]) for contestant in found]
+
+
+def kept_in(file: Path) -> dict[str, Any] | None:
+    """What was measured before; None: nothing was."""
+    if not file.exists():
+        return None
+    match read_json(file):
+        case {
+            "asked": int() | float(),
+            "seconds": int() | float() as seconds,
+            "steps": dict() as steps,
+        } as kept if seconds > 0 and all(
+            isinstance(count, int) and count > 0 for count in steps.values()
+        ):
+            return kept
+    raise UserError(
+        f"{file}: damaged, so the steps of the runs beside it are not known; choose another out=..."
+    )
 
 
 def examples_a_step(contestant: Contestant) -> int:

@@ -59,7 +59,12 @@ def contender(name: str, reference: Experiment, settings: Mapping[str, Any]) -> 
         return reference
     tuned = {key: value for key, value in settings.items() if key.startswith(OPTIMIZER)}
     sizes = {key: value for key, value in settings.items() if key not in tuned}
-    if "heads" in sizes and name in ("transformer", "looped"):
+    if name == "twin" and sizes:
+        raise UserError(
+            f"twin.{next(iter(sizes))}: the twin is the CTM's own weights with one tick; want "
+            f"twin.{OPTIMIZER}lr, or the same for both as model.{next(iter(sizes))}"
+        )
+    if isinstance(sizes.get("heads"), int) and name in ("transformer", "looped"):
         sizes = {"width": 16 * sizes["heads"], **sizes}  # one that they divide, to start from
     optimizer = {key.removeprefix(OPTIMIZER): value for key, value in tuned.items()}
     return reference.altered(

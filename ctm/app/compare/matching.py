@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ctm.app.compose import Experiment
 from ctm.app.describe import count, mean_flops
-from ctm.errors import UserError
+from ctm.errors import ConfigError, UserError
 from ctm.models.build import build_model
 from ctm.models.config import (
     FeedForwardConfig,
@@ -19,6 +19,7 @@ from ctm.models.config import (
 from ctm.models.feedforward import Head
 
 MOST_STEPS = 2**20  # of a size, where nothing is large enough
+TOO_SMALL = float("-inf")  # cost of a size that a model refuses
 CLOSE = 0.005  # so near to the goal no better match is looked for
 
 
@@ -82,7 +83,10 @@ def matched(
     free = [knob for knob in (coarse, fine) if knob is not None and knob.name not in fixed]
     match free:
         case []:
-            raise UserError(f"{', '.join(fixed)}: match={match} has no size left to look for")
+            raise ConfigError(
+                f"{', '.join(sorted(fixed))} set by hand: match={match} has no size left to look "
+                "for; leave one of them to it"
+            )
         case [knob]:
             return at({knob.name: found.nearest(knob)})
         case _:
@@ -127,9 +131,9 @@ class Search:
     def nearest(self, knob: Knob, among: Callable[[int], Sizes] | None = None) -> int:
         """The value of a knob; `among` gives all sizes for it."""
 
-        def cost(steps: int) -> int:
+        def cost(steps: int) -> float:
             value = steps * knob.step
-            return self.cost(among(value) if among else {knob.name: value})
+            return self.cost_of(among(value) if among else {knob.name: value})
 
         low, high = 1, 2
         while cost(high) < self.goal and high < MOST_STEPS:
@@ -164,7 +168,14 @@ class Search:
         return min(tried, key=badness)
 
     def error(self, sizes: Sizes) -> float:
-        return abs(self.cost(sizes) / self.goal - 1)
+        return abs(self.cost_of(sizes) / self.goal - 1)
+
+    def cost_of(self, sizes: Sizes) -> float:
+        """A size that is refused, such as heads too narrow for their positions, is too small."""
+        try:
+            return self.cost(sizes)
+        except ConfigError:
+            return TOO_SMALL
 
 
 def _with(coarse: Knob, fine: Knob, value: int, more: int) -> Sizes:

@@ -53,8 +53,6 @@ def ticks_panel(comparison: Comparison) -> Panel | None:
 
 
 def examples_panel(comparison: Comparison) -> Panel | None:
-    if not comparison.names and not comparison.underway:
-        return None
     return learning_panel(comparison, "examples seen", lambda o: learned(o, 1))
 
 
@@ -74,18 +72,21 @@ def time_panel(comparison: Comparison) -> Panel | None:
 
 def learning_panel(
     comparison: Comparison, along: str, line: Callable[[Outcome], Line | None]
-) -> Panel:
-    """Runs that are underway, too."""
+) -> Panel | None:
+    """Runs that are underway, too; None where there are no curves."""
     begun = {
         contestant.name: [
             found for o in comparison.begun(contestant.name) if (found := line(o)) is not None
         ]
         for contestant in comparison.found
     }
+    drawn = lines(comparison, line)
+    if not drawn and not any(begun.values()):
+        return None
     return Panel(
         "validation, while it learns" + (" (dotted: not finished)" if any(begun.values()) else ""),
         along,
-        lines(comparison, line),
+        drawn,
         begun={name: found for name, found in begun.items() if found},
         logarithmic=True,
     )
@@ -140,6 +141,8 @@ def efficiency_panel(comparison: Comparison) -> Panel | None:
     return Panel("test, by training set", "examples to train on", lines, logarithmic=True)
 
 
-def learned(o: Outcome, rate: float) -> Line:
-    """The learning curve, against examples over `rate`."""
+def learned(o: Outcome, rate: float) -> Line | None:
+    """The learning curve, against examples over `rate`; None where it was lost."""
+    if not o.curve:
+        return None
     return Line([p.examples / rate for p in o.curve], [p.accuracy for p in o.curve])

@@ -11,7 +11,7 @@ from ctm.app.compare.matching import Match, Size, matched, size_of
 from ctm.app.compose import Experiment, compose
 from ctm.app.folder import SETTINGS, differences, read_settings
 from ctm.app.train import rehearse
-from ctm.errors import UserError
+from ctm.errors import ConfigError, UserError
 from ctm.training.stream import Stream
 
 AS_IT_IS = (REFERENCE, "twin")  # never matched: the reference, and its own weights with one tick
@@ -94,10 +94,14 @@ def contestants(arguments: Arguments) -> list[Contestant]:
     found = [Contestant(REFERENCE, ours, target, 0.0, itself)]
     for name in arguments.models[1:]:
         settings = arguments.settings.get(name, {})
-        candidate = contender(name, reference.altered(model=ours.model), settings)
-        if name not in AS_IT_IS:
-            candidate = matched(candidate, target, match, settings.keys())
-        rehearse(candidate)
+        try:
+            candidate = contender(name, reference.altered(model=ours.model), settings)
+            if name not in AS_IT_IS:
+                candidate = matched(candidate, target, match, settings.keys())
+            rehearse(candidate)
+        except ConfigError as error:
+            others = ",".join(model for model in arguments.models if model != name)
+            raise UserError(f"{name}: {error}; or leave it out: models=[{others}]") from None
         size = size_of(candidate)
         error = size.error(target, match)
         if abs(error) > arguments.tolerance and name not in AS_IT_IS:

@@ -70,8 +70,7 @@ class Records:
             reason = error.strerror or error
             raise UserError(f"out={out}: not writable ({reason}); choose another") from None
         self.file = out / RECORDS
-        kept = read(self.file) if self.file.exists() else []
-        self.kept = {record.run: record for record in kept}
+        self.kept = read(self.file) if self.file.exists() else {}
 
     def of(self, run: Run) -> Record | None:
         """
@@ -85,7 +84,7 @@ class Records:
         if differing:
             raise UserError(
                 f"{self.file}: holds {run} with other settings: {listed(differing)}; choose "
-                "another out=... or delete the file"
+                "another out=..."
             )
         return record
 
@@ -101,7 +100,7 @@ class Records:
         write_whole(self.file, f"[\n{lines}\n]\n")  # a run a line
 
 
-def read(file: Path) -> list[Record]:
+def read(file: Path) -> dict[Name, Record]:
     """
     Raises:
         UserError: it is not what a report leaves.
@@ -110,7 +109,7 @@ def read(file: Path) -> list[Record]:
     try:
         if not isinstance(entries, list):
             raise TypeError("want a list")
-        return [from_json(entry) for entry in entries]
+        return {record.run: record for record in map(from_json, entries)}
     except (TypeError, KeyError):
         raise UserError(
             f"{file}: not the runs of a comparison; delete it: runs that have a folder are read "
@@ -123,6 +122,8 @@ def to_json(record: Record) -> dict[str, Any]:
 
 
 def from_json(entry: dict[str, Any]) -> Record:
+    if not isinstance(entry["settings"], dict):
+        raise TypeError("want settings by their names")
     run, curve = Name(**entry["run"]), [Point(*point) for point in entry["curve"]]
     harder = Harder(**entry["harder"]) if entry["harder"] else None
     return Record(**{**entry, "run": run, "curve": curve, "harder": harder})

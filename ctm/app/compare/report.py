@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ctm.app.compare.comparison import Comparison
+from ctm.app.compare.contenders import OPTIMIZER
 from ctm.app.compare.matching import Match
 from ctm.app.compare.outcomes import Estimate, Outcome
 from ctm.app.compare.pictures import draw
@@ -90,7 +91,9 @@ def terms(comparison: Comparison) -> str:
 
 def optimisers(comparison: Comparison) -> str:
     if not comparison.tried:
-        return "The optimiser's settings are the CTM's."
+        settings = comparison.arguments.settings.values()
+        own = any(key.startswith(OPTIMIZER) for each in settings for key in each)
+        return f"The optimiser's settings are the CTM's{', but for those set by hand' * own}."
     return (
         "The learning rate is each model's own, found by short runs (below); the optimiser's other "
         "settings are the CTM's."

@@ -77,7 +77,13 @@ def usual_batches(experiment: Experiment) -> list[Batch]:
     if len(task.blank_sizes(1, "meta")) == 1:
         stream = Stream(task.training(), batch_size=size, seed=experiment.seed)
         return [stream[0], stream[1]]
-    return [batch for batch in task.validation().batches(size) if len(batch) == size]
+    largest: dict[tuple[torch.Size, ...], Batch] = {}
+    for batch in task.validation().batches(size):
+        inputs = (batch.inputs,) if isinstance(batch.inputs, torch.Tensor) else batch.inputs
+        length = tuple(values.shape[1:] for values in inputs)
+        if length not in largest or len(batch) > len(largest[length]):
+            largest[length] = batch
+    return list(largest.values())
 
 
 def measure(runs: Sequence[Run], file: Path) -> dict[str, Any]:
@@ -88,7 +94,7 @@ def measure(runs: Sequence[Run], file: Path) -> dict[str, Any]:
         "hardware": hardware(),
     }
     kept = read_json(file)
-    if kept is not None and kept["of"] == made_of:
+    if isinstance(kept, dict) and kept.get("of") == made_of:
         return kept
     rates = rates_of({run.name.model: run.experiment for run in runs})
     found = {

@@ -87,7 +87,7 @@ def end(jobs: Sequence[Job]) -> None:
 
 def start(run: Run, threads: int) -> Job:
     """Out of reach of the terminal's signals: they are handed on once."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
     with (run.folder / LOG).open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, str(TRAIN), f"run={run.folder}"],
