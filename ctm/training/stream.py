@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from ctm.errors import UserError
 from ctm.interface import Batch
 from ctm.tasks.task import Examples
+from ctm.training.interrupts import Interrupts
 
 ORDER, CONTENT = 0, 1  # what a generator is for; they never share a state
 
@@ -39,7 +40,7 @@ def ignore_signals(worker: int) -> None:
 
     Schedulers and terminals send their signals to the whole group of processes.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in Interrupts.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -7,6 +7,7 @@ from types import FrameType
 import pytest
 
 from ctm.training.interrupts import Interrupts
+from ctm.training.stream import ignore_signals
 
 each_signal = pytest.mark.parametrize("number", Interrupts.SIGNALS)
 
@@ -77,3 +78,8 @@ def test_handlers_are_as_before_after_an_error(outer: Outer) -> None:
     with pytest.raises(MemoryError), Interrupts():
         raise MemoryError
     assert all(signal.getsignal(number) is outer for number in Interrupts.SIGNALS)
+
+
+def test_data_workers_leave_all_of_these_signals_to_the_training_process(outer: Outer) -> None:
+    ignore_signals(0)
+    assert all(signal.getsignal(number) is signal.SIG_IGN for number in Interrupts.SIGNALS)

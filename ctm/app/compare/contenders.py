@@ -61,8 +61,8 @@ def contender(name: str, reference: Experiment, settings: Mapping[str, Any]) -> 
     sizes = {key: value for key, value in settings.items() if key not in tuned}
     if name == "twin" and sizes:
         raise UserError(
-            f"twin.{next(iter(sizes))}: the twin is the CTM's own weights with one tick; want "
-            f"twin.{OPTIMIZER}lr, or the same for both as model.{next(iter(sizes))}"
+            f"twin.{next(iter(sizes))}: the twin is the CTM's own weights with one tick; of its "
+            f"own it has twin.{OPTIMIZER}lr alone"
         )
     if isinstance(sizes.get("heads"), int) and name in ("transformer", "looped"):
         sizes = {"width": 16 * sizes["heads"], **sizes}  # one that they divide, to start from

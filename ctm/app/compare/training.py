@@ -37,8 +37,8 @@ def train_missing(
 ) -> signal.Signals | None:
     """Trains all runs that have no result, `jobs` at a time.
 
-    Ctrl-C or SIGTERM are handed on: every run saves, and the same command goes on. The signal is
-    returned.
+    What asks to stop (`Interrupts`) is handed on: every run saves, and the same command goes on.
+    The signal is returned.
 
     Raises:
         UserError: a folder holds a run with other settings, or another process trains there.
