@@ -148,9 +148,10 @@ def seeds_figure(accuracy: Mapping[str, Sequence[float]], path: Path, title: str
     axes = style.place(figure, 1.2, 0.55, 4.0, 0.34 * len(accuracy))
     for row, (name, values) in enumerate(accuracy.items()):
         look = LOOKS[name]
+        beside = row + np.linspace(-0.16, 0.16, len(values) + 2)[1:-1]  # equal seeds stay visible
         axes.plot(
             values,
-            [row] * len(values),
+            beside,
             linestyle="",
             markersize=6,
             alpha=0.75,

@@ -1,4 +1,7 @@
-"""Running the commands as a user does: in a process of their own, in an empty folder."""
+"""Running the commands as a user does, in an empty folder.
+
+Most in the tests' own process: each process of its own takes seconds to import everything.
+"""
 
 import os
 import runpy
@@ -8,8 +11,6 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
-
-import pytest
 
 from ctm.app.command import BAD_INPUT
 
@@ -44,43 +45,44 @@ def finished(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedPro
     )
 
 
-def run_well(script: str, *arguments: str, cwd: Path) -> str:
-    """Runs a script that must succeed. Returns what it printed."""
-    done = finished(script, *arguments, cwd=cwd)
+def run_well(script: str, *arguments: str, cwd: Path, apart: bool = False) -> str:
+    """Runs a script that must succeed. Returns what it printed.
+
+    Args:
+        apart: in a process of its own, free of the tests' shape and type checks.
+    """
+    done = (finished if apart else run_here)(script, *arguments, cwd=cwd)
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     return done.stdout
 
 
 def complaint(script: str, *arguments: str, cwd: Path, apart: bool = False) -> str:
-    """Runs a script that must refuse. Returns its one line.
-
-    Args:
-        apart: in a process of its own, free of the tests' shape and type checks; it takes longer.
-    """
-    if apart:
-        done = finished(script, *arguments, cwd=cwd)
-        status, err = done.returncode, done.stderr
-    else:
-        status, err = run_here(script, *arguments, cwd=cwd)
-    assert status == BAD_INPUT, f"{arguments}: {status} {err}"
-    lines = err.strip().splitlines()
-    assert len(lines) == 1, err
+    """Runs a script that must refuse. Returns its one line."""
+    done = (finished if apart else run_here)(script, *arguments, cwd=cwd)
+    assert done.returncode == BAD_INPUT, f"{arguments}: {done.returncode} {done.stderr}"
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
     return lines[0]
 
 
-def run_here(script: str, *arguments: str, cwd: Path) -> tuple[object, str]:
-    """Runs a script that exits early in this process. Returns its status and what it complains."""
+def run_here(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a script to its end in this process."""
     path = ROOT / "scripts" / script
     out, err = StringIO(), StringIO()
+    status: str | int | None = 0
     with (
         patch.object(sys, "argv", [str(path), *arguments]),
+        patch.dict(os.environ, environment()),
         chdir(cwd),
         redirect_stdout(out),
         redirect_stderr(err),
-        pytest.raises(SystemExit) as end,
     ):
-        runpy.run_path(str(path), run_name="__main__")
-    return end.value.code, err.getvalue()
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as end:
+            status = end.code or 0
+    assert isinstance(status, int), status
+    return subprocess.CompletedProcess(sys.argv, status, out.getvalue(), err.getvalue())
 
 
 def start(script: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:

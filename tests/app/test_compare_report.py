@@ -152,6 +152,23 @@ def test_what_is_not_equal_is_said(fakes: Fakes) -> None:
     assert "their average, so it can't tell in which order they came" in page
 
 
+def test_readouts_are_called_equal_only_where_they_are(fakes: Fakes) -> None:
+    words = ["experiment=digits/quick", *SMALL, "models=ctm,looped", "seeds=1"]
+    assert "the readout `certain`" in reported(words, fakes, lambda _: False)
+    page = reported([*words, "looped.readout=last"], fakes, lambda _: False)
+    assert "the readout" not in page
+    assert "looped: readout=last" in page
+
+
+def test_the_seconds_given_to_each_stand_on_the_page(fakes: Fakes) -> None:
+    words = ["experiment=digits/quick", *SMALL, "models=ctm", "seeds=1", "match=time"]
+    kept = {"asked": 90.0, "seconds": 90.0, "steps": {"ctm": 600}}
+    Path("there").mkdir()
+    Path("there/budget.json").write_text(json.dumps(kept))
+    page = reported([*words, "seconds=90"], fakes, lambda _: False)
+    assert "90 s of training by speeds measured before, alone (steps: ctm 600)" in page
+
+
 def test_equal_time_is_measured_once_and_a_model_that_joins_gets_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

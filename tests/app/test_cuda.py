@@ -17,26 +17,28 @@ ON_GPU = [*TINY, "trainer.accelerator=cuda", "trainer.steps=6", "trainer.log_eve
 @pytest.mark.parametrize("clip", ["trainer.clip_quantile=0.9", "trainer.clip_quantile=null"])
 def test_a_run_on_cuda_leaves_a_result(precision: str, clip: str, tmp_path: Path) -> None:
     more = [f"trainer.precision={precision}", clip, "trainer.workers=1", "trainer.accumulate=2"]
-    out = run_well("train.py", *ON_GPU, *more, cwd=tmp_path)
+    out = run_well("train.py", *ON_GPU, *more, cwd=tmp_path, apart=True)
     assert "on cuda" in out
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["steps"] == 6
-    again = run_well("evaluate.py", "run=run", "device=cuda", cwd=tmp_path)
+    again = run_well("evaluate.py", "run=run", "device=cuda", cwd=tmp_path, apart=True)
     accuracy = json.loads(again)["test"]["accuracy"]
     assert accuracy == pytest.approx(result["test"]["accuracy"], abs=1e-6)
 
 
 def test_a_run_on_cuda_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    run_well("train.py", *ON_GPU, "trainer.checkpoint_every=2", cwd=tmp_path)
+    run_well("train.py", *ON_GPU, "trainer.checkpoint_every=2", cwd=tmp_path, apart=True)
     (tmp_path / "run" / "result.json").unlink()
-    out = run_well("train.py", *ON_GPU, "trainer.checkpoint_every=2", cwd=tmp_path)
+    out = run_well("train.py", *ON_GPU, "trainer.checkpoint_every=2", cwd=tmp_path, apart=True)
     assert "going on from step 6" in out
 
 
 def test_compile_on_cuda_gives_equal_losses(tmp_path: Path) -> None:
     plain = [*ON_GPU, "model.dropout=0"]
-    run_well("train.py", *plain, cwd=tmp_path)
-    run_well("train.py", *plain, "model.engine=compiled", "run_dir=compiled", cwd=tmp_path)
+    run_well("train.py", *plain, cwd=tmp_path, apart=True)
+    run_well(
+        "train.py", *plain, "model.engine=compiled", "run_dir=compiled", cwd=tmp_path, apart=True
+    )
     losses = [
         json.loads((tmp_path / folder / "metrics.jsonl").read_text().splitlines()[0])["loss"]
         for folder in ("run", "compiled")
@@ -45,7 +47,9 @@ def test_compile_on_cuda_gives_equal_losses(tmp_path: Path) -> None:
 
 
 def test_a_model_of_the_cpu_thinks_the_same_on_cuda(tmp_path: Path) -> None:
-    run_well("train.py", *TINY, "trainer.accelerator=cpu", "trainer.steps=1", cwd=tmp_path)
+    run_well(
+        "train.py", *TINY, "trainer.accelerator=cpu", "trainer.steps=1", cwd=tmp_path, apart=True
+    )
     signs = torch.ones(4, 8)
     with torch.no_grad():
         here = ctm.load(tmp_path / "run")(signs).logits

@@ -39,7 +39,7 @@ def test_readme_commands_work_in_order(
     ]  # fmt: skip
     for _, script, *arguments in typed:
         more = CUT.get(script, [])
-        assert run_well(Path(script).name, *arguments, *more, cwd=tmp_path)
+        assert run_well(Path(script).name, *arguments, *more, cwd=tmp_path, apart=True)
     monkeypatch.chdir(tmp_path)
     for code in blocks("python"):
         exec(compile(code, "README.md", "exec"), {})

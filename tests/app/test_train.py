@@ -196,9 +196,9 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_wandb_offline_keeps_one_run_over_a_resume(tmp_path: Path) -> None:
     asked = [*TINY, "tracker=wandb", "tracker.mode=offline", "trainer.steps=4"]
-    run_well("train.py", *asked, cwd=tmp_path)
+    run_well("train.py", *asked, cwd=tmp_path, apart=True)
     (tmp_path / "run" / "result.json").unlink()
-    run_well("train.py", *asked, cwd=tmp_path)
+    run_well("train.py", *asked, cwd=tmp_path, apart=True)
     files = list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
     assert files
     assert len({file.stem for file in files}) == 1
@@ -207,7 +207,8 @@ def test_wandb_offline_keeps_one_run_over_a_resume(tmp_path: Path) -> None:
 def test_compile_gives_a_run_of_the_same_loss(tmp_path: Path, uninterrupted: Path) -> None:
     few = [*TINY, *OFTEN, "trainer.steps=5", "model.dropout=0"]
     run_well("train.py", *few, cwd=tmp_path)
-    run_well("train.py", *few, "model.engine=compiled", "run_dir=compiled", cwd=tmp_path)
+    more = [*few, "model.engine=compiled", "run_dir=compiled"]
+    run_well("train.py", *more, cwd=tmp_path, apart=True)
     plain, compiled = metrics(tmp_path / "run")[0], metrics(tmp_path / "compiled")[0]
     assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-5)
 

@@ -398,8 +398,8 @@ def test_mazes_too_large_for_the_memory_are_one_line(
         raise MemoryError("Unable to allocate 1.00 TiB")
 
     monkeypatch.setattr(store, "draw_set", drawn)
-    status, said = run_here("make_mazes.py", *MADE, cwd=tmp_path)
-    assert (status, said.splitlines()[1:]) == (
+    done = run_here("make_mazes.py", *MADE, cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[1:]) == (
         BAD_INPUT,
         ["make_mazes.py: out of memory (Unable to allocate 1.00 TiB); ask for something smaller"],
     )

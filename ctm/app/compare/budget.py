@@ -51,6 +51,13 @@ def equal_time(
     return [with_steps(contestant, steps[contestant.name]) for contestant in found]
 
 
+def seconds_given(out: Path) -> float:
+    """Those that each contestant of a comparison has to train."""
+    kept = kept_in(out / BUDGET)
+    assert kept is not None  # `equal_time` wrote it
+    return kept["seconds"]
+
+
 def kept_in(file: Path) -> dict[str, Any] | None:
     """What was measured before; None: nothing was."""
     if not file.exists():

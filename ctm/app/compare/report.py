@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ctm.app.compare.budget import seconds_given
 from ctm.app.compare.comparison import Comparison
 from ctm.app.compare.contenders import OPTIMIZER
 from ctm.app.compare.matching import Match
@@ -67,12 +68,16 @@ def terms(comparison: Comparison) -> str:
     experiment = comparison.found[0].experiment
     trainer = experiment.trainer
     steps = {c.name: c.experiment.trainer.steps for c in comparison.found}
-    if comparison.arguments.match is Match.time:
+    match = comparison.arguments.match
+    if match is Match.time:
         each = ", ".join(f"{name} {count:,}" for name, count in steps.items())
-        budget = f"about the same time, measured before on its own (steps: {each})"
+        seconds = f"{seconds_given(comparison.out):,.0f} s"
+        budget = f"{seconds} of training by speeds measured before, alone (steps: {each})"
     else:
         budget = f"{next(iter(steps.values())):,} steps"
     size = trainer.batch_size * trainer.accumulate
+    readouts = {c.experiment.model.readout for c in comparison.found}
+    readout = f"the readout `{readouts.pop()}`, " if len(readouts) == 1 else ""
     changed = "; ".join(
         f"{name}: {', '.join(f'{key}={value}' for key, value in settings.items())}"
         for name, settings in comparison.arguments.settings.items()
@@ -81,9 +86,10 @@ def terms(comparison: Comparison) -> str:
         f"`{comparison.command}`\n\n"
         f"Equal for all: the task and its data, the encoder, the loss "
         f"(`{experiment.loss['_target_']}`), the optimiser and its schedule, {budget} of "
-        f"{size} examples each, the readout `{experiment.model.readout}`, seeds "
-        f"{', '.join(map(str, comparison.arguments.seeds))}; and what is matched, within "
-        f"{100 * comparison.arguments.tolerance:g} %. {optimisers(comparison)}"
+        f"{size} examples each, {readout}seeds "
+        f"{', '.join(map(str, comparison.arguments.seeds))}; and "
+        f"{counted(match)} within {100 * comparison.arguments.tolerance:g} %. "
+        f"{optimisers(comparison)}"
         + (f" Set by hand: {changed}." if changed else "")
         + exceptions(comparison)
     )
@@ -194,7 +200,9 @@ def efficiency(comparison: Comparison) -> str:
         ]
         for name in comparison.names
     ]
-    header = ["model", *(f"{count:,} examples" for count in counts), "all"]
+    most = comparison.found[0].experiment.trainer.examples
+    header = ["model", *(f"{count:,} examples" for count in (*counts, *filter(None, [most])))]
+    header += ["all"] * (not most)
     return table(header, rows) + "\n\nTest accuracy by the number of examples to train on."
 
 
