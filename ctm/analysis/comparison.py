@@ -148,7 +148,7 @@ def seeds_figure(accuracy: Mapping[str, Sequence[float]], path: Path, title: str
     axes = style.place(figure, 1.2, 0.55, 4.0, 0.34 * len(accuracy))
     for row, (name, values) in enumerate(accuracy.items()):
         look = LOOKS[name]
-        beside = row + np.linspace(-0.16, 0.16, len(values) + 2)[1:-1]  # equal seeds stay visible
+        beside = row + np.linspace(-0.28, 0.28, len(values) + 2)[1:-1]  # equal seeds stay visible
         axes.plot(
             values,
             beside,
@@ -171,7 +171,8 @@ def seeds_figure(accuracy: Mapping[str, Sequence[float]], path: Path, title: str
     axes.set_yticks(range(len(accuracy)), list(accuracy))
     axes.set_ylim(len(accuracy) - 0.4, -0.6)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlim(min(0.98 * min(map(min, accuracy.values())), 0.9), 1.005)
+    lowest = min(0.99, *map(min, accuracy.values()))
+    axes.set_xlim(lowest - (1 - lowest) / 4, 1.005)
     axes.set_xlabel("test accuracy")
     axes.grid(axis="x", linewidth=0.8)
     if title:
