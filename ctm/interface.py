@@ -21,7 +21,8 @@ Inputs = Tensor | tuple[Tensor, ...]
 
 
 def batch_size(inputs: Inputs) -> int:
-    return len(inputs) if isinstance(inputs, Tensor) else len(inputs[0])
+    # not by len(): torch.export would take it for a constant
+    return inputs.shape[0] if isinstance(inputs, Tensor) else inputs[0].shape[0]
 
 
 def each(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
@@ -160,7 +161,7 @@ def certainty(logits: Float[Tensor, "batch ticks *output"]) -> Float[Tensor, "ba
     log_p = logits.float().log_softmax(-1)
     entropy = -(log_p.exp() * log_p).sum(-1) / math.log(logits.shape[-1])
     sure = 1 - entropy.flatten(2).mean(-1) if entropy.dim() > 2 else 1 - entropy
-    return sure.clamp(0, 1)  # rounding leaves -2e-7 where the logits are all but equal
+    return sure.clamp(0.0, 1.0)  # rounding leaves -2e-7 where the logits are all but equal
 
 
 # Not frozen: Lightning Fabric rebuilds a model's outputs when it changes their precision.
@@ -186,6 +187,11 @@ class Thoughts:
     @property
     def ticks(self) -> int:
         return self.logits.shape[1]
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same there, without the trace."""
+        moved = self.logits.to(device), self.certainty.to(device)
+        return type(self)(*moved, None, self.answering)
 
     @property
     def answers(self) -> Self:

@@ -7,11 +7,11 @@ maps what the machine asks at a tick (its action synchronisation) to what it get
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,7 +30,25 @@ class ReadingKind(StrEnum):
         return self in (ReadingKind.attention, ReadingKind.scheduled)
 
 
-Reading = Callable[[Float[Tensor, "batch pairs"]], Float[Tensor, "batch d_input"]]
+@runtime_checkable
+class Reading(Protocol):
+    """What is asked to o, the same at every tick that has it."""
+
+    def __call__(self, sync: Float[Tensor, "batch pairs"], /) -> Float[Tensor, "batch d_input"]: ...
+
+    def rows(self, kept: Int[Tensor, " kept"]) -> "Reading":
+        """Of some examples."""
+        ...
+
+
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+def each_once(change: Callable[[R], S], readings: Sequence[R]) -> list[S]:
+    """The readings of all ticks, changed; one that serves many ticks is changed once."""
+    changed = {reading: change(reading) for reading in dict.fromkeys(readings)}
+    return [changed[reading] for reading in readings]
 
 
 class Reader(nn.Module):
@@ -94,6 +112,10 @@ class Attention:
     keys: Float[Tensor, "batch heads tokens d_head"]
     values: Float[Tensor, "batch heads tokens d_head"]
 
+    def rows(self, kept: Int[Tensor, " kept"]) -> "Attention":
+        """To some examples' data."""
+        return Attention(self.reader, self.keys[kept], self.values[kept])
+
     def __call__(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch d_input"]:
         reader = self.reader
         seen = F.scaled_dot_product_attention(
@@ -123,6 +145,10 @@ class Direct:
     """The reading of a `DirectReader`."""
 
     data: Float[Tensor, "batch d_input"]
+
+    def rows(self, kept: Int[Tensor, " kept"]) -> "Direct":
+        """Some examples' data."""
+        return Direct(self.data[kept])
 
     def __call__(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch d_input"]:
         return self.data

@@ -27,6 +27,10 @@ class Sums(NamedTuple):
     alpha: Float[Tensor, "batch pairs"]  # decayed sum of z_i z_j
     beta: Float[Tensor, " pairs"]  # decayed count of the terms
 
+    def rows(self, kept: Int[Tensor, " kept"]) -> "Sums":
+        """Of some examples."""
+        return Sums(self.alpha[kept], self.beta)
+
 
 class Pairs(NamedTuple):
     """The two neurons of each pair."""
@@ -173,7 +177,7 @@ class Synchronisation(nn.Module):
         and it could never return.
         """
         stored = self.decay.to(torch.promote_types(self.decay.dtype, torch.float32))
-        return stored + (stored.clamp(0, DECAY_MAX) - stored).detach()
+        return stored + (stored.clamp(0.0, DECAY_MAX) - stored).detach()
 
 
 class Activations(nn.Module):

@@ -113,11 +113,12 @@ def set_engine(model: ContinuousThoughtMachine, engine: Engine | str) -> None:
         raise ConfigError(f"engine={engine}: choose one of {', '.join(Engine)}")
     engine = Engine(engine)
     vars(model).pop("tick", None)  # a compiled one
-    model.engine = None
+    model.engine = model.walk = None
     if any(weight.is_meta for weight in model.parameters()):
         return  # without numbers there is nothing to hurry
     if engine is Engine.fast and isinstance(model.sync_out, Synchronisation):
-        model.engine = fast.think  # an ablation without synchronisation is computed as it reads
+        # (an ablation without synchronisation is computed as it reads)
+        model.engine, model.walk = fast.think, fast.Walk
     elif engine is Engine.compiled:
         # a graph each for the first tick and the others, training and evaluation, and the last,
         # smaller batch of evaluation: as many as torch would take for a mistake

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ctm.interface import Inputs, batch_size
 from ctm.layers.fast.answer import answer_all
-from ctm.layers.fast.neurons import RepeatedNeurons
+from ctm.layers.fast.neurons import PlainHistory, RepeatedNeurons, Tape
 from ctm.layers.fast.reading import repeated_reading
 from ctm.layers.fast.synapses import repeated_synapse
 from ctm.layers.fast.sync import RepeatedSync
-from ctm.layers.reading import Reading
+from ctm.layers.reading import Reading, each_once
 from ctm.models.machine import ContinuousThoughtMachine
 
 
@@ -48,12 +48,15 @@ class Pass:
 
     def __init__(self, machine: ContinuousThoughtMachine, readings: list[Reading]) -> None:
         ticks = len(readings)
-        once = {reading: repeated_reading(reading) for reading in dict.fromkeys(readings)}
-        self.readings = [once[reading] for reading in readings]
+        self.readings = each_once(repeated_reading, readings)
         self.synapse: Callable[[Tensor], Tensor] = repeated_synapse(machine.synapse)
         self.neurons = RepeatedNeurons(machine.neuron_models)
         self.sync_action = RepeatedSync(machine.sync_action, ticks)
         self.sync_out = RepeatedSync(machine.sync_out, ticks)
+
+    def keep_rows(self, rows: Int[Tensor, " kept"]) -> None:
+        """Reads the data of these examples alone from now on."""
+        self.readings = each_once(lambda reading: reading.rows(rows), self.readings)
 
     def stretch(self, state: FastState, ticks: range) -> tuple[FastState, list[Tensor]]:
         """Some ticks in a row, and the post-activations of each."""
@@ -61,13 +64,48 @@ class Pass:
         history = self.neurons.begin(state.history, len(ticks))
         every_z = []
         for tick in ticks:
-            # 1. the synchronisation so far asks the data
-            o = self.readings[tick](self.sync_action.at(tick, alpha))
-            # 2. pre-activations
-            a = self.synapse(torch.cat((o, z.t()), dim=1))
-            # 3. and 4. histories and post-activations
-            z = history.step(a)
-            # 5. synchronisation; that of the answer comes after all ticks
-            alpha = self.sync_action.update(alpha, z)
+            z, alpha = self.tick(tick, history, z, alpha)
             every_z.append(z)
         return FastState(history.end(), z, alpha), every_z
+
+    def tick(
+        self,
+        tick: int,
+        history: Tape | PlainHistory,
+        z: Float[Tensor, "neurons batch"],
+        alpha: Float[Tensor, "pairs batch"],
+    ) -> tuple[Float[Tensor, "neurons batch"], Float[Tensor, "pairs batch"]]:
+        """One tick: z and alpha after it, while the history writes itself on."""
+        # 1. the synchronisation so far asks the data
+        o = self.readings[tick](self.sync_action.at(tick, alpha))
+        # 2. pre-activations
+        a = self.synapse(torch.cat((o, z.t()), dim=1))
+        # 3. and 4. histories and post-activations
+        z = history.step(a)
+        # 5. synchronisation; that of the answer comes after all ticks
+        return z, self.sync_action.update(alpha, z)
+
+
+class Walk:
+    """A batch on its way through the ticks, for thinking on demand; without gradients."""
+
+    def __init__(self, machine: ContinuousThoughtMachine, inputs: Inputs, ticks: int) -> None:
+        readings = machine.readings(inputs, ticks)
+        state = machine.start(batch_size(inputs))
+        self.shared = Pass(machine, readings)
+        self.length, self.ticked = len(readings), 0
+        self.history = self.shared.neurons.begin(state.history.transpose(0, 1), self.length)
+        self.z = state.z.t()
+        self.action, self.out = state.action.alpha.t(), state.out.alpha.t()
+
+    def step(self) -> Float[Tensor, "walking pairs"]:
+        sync = self.shared.sync_out
+        self.z, self.action = self.shared.tick(self.ticked, self.history, self.z, self.action)
+        self.out = sync.update(self.out, self.z)
+        self.ticked += 1
+        return sync.at(self.ticked, self.out)
+
+    def keep_rows(self, rows: Int[Tensor, " kept"]) -> None:
+        self.shared.keep_rows(rows)
+        self.history.keep_rows(rows)
+        self.z, self.action, self.out = self.z[:, rows], self.action[:, rows], self.out[:, rows]

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ctm.errors import ConfigError
-from ctm.interface import Inputs, Thoughts, Trace
+from ctm.interface import Inputs, Readout, Thoughts, Trace
 from ctm.layers.backbones import Backbone
+from ctm.models.on_demand import Conclusions, checked_demand, concluded
 
 
 class Head(StrEnum):
@@ -70,9 +71,21 @@ class FeedForward(nn.Module):
         if ticks not in (None, 1):
             raise ConfigError(f"ticks={ticks}: a feed-forward model thinks for 1")
         hidden: Float[Tensor, "batch hidden"] = self.layers(self.features(inputs))
-        logits = self.answer(hidden).view(len(hidden), self.answers, *self.output_shape)
+        logits = self.answer(hidden).view(hidden.shape[0], self.answers, *self.output_shape)
         trace = Trace(hidden.detach().float().cpu().unsqueeze(1)) if record else None
         return Thoughts.of(logits, trace)
+
+    @torch.inference_mode()
+    def think(
+        self,
+        inputs: Inputs,
+        stop_at: float | None = None,
+        max_ticks: int | None = None,
+        readout: Readout | str = Readout.certain,
+    ) -> Conclusions:
+        """Answers at once, however sure; see `TickingModel.think`."""
+        checked = checked_demand(stop_at, 1 if max_ticks is None else max_ticks, readout)
+        return concluded(self(inputs, ticks=max_ticks), checked)
 
     def features(self, inputs: Inputs) -> Float[Tensor, "batch features"]:
         if isinstance(inputs, Tensor) and inputs.is_floating_point():

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Unpack
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ctm.layers.reading import Reading
@@ -28,6 +28,11 @@ class LSTMState:
     cell: Float[Tensor, "layers batch width"]
     action: Sums
     out: Sums
+
+    def rows(self, kept: Int[Tensor, " kept"]) -> "LSTMState":
+        """Of some examples."""
+        hidden, cell = self.hidden[:, kept], self.cell[:, kept]
+        return LSTMState(hidden, cell, self.action.rows(kept), self.out.rows(kept))
 
     @property
     def z(self) -> Float[Tensor, "batch width"]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Unpack
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ctm.layers.reading import Reading
@@ -23,6 +23,10 @@ class State:
     z: Float[Tensor, "batch neurons"]  # post-activations
     action: Sums  # synchronisation so far, as the next tick asks with it
     out: Sums  # synchronisation so far, as this tick answers with it
+
+    def rows(self, kept: Int[Tensor, " kept"]) -> "State":
+        """Of some examples."""
+        return State(self.history[kept], self.z[kept], self.action.rows(kept), self.out.rows(kept))
 
 
 class ContinuousThoughtMachine(AskingModel):

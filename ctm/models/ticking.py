@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Any, NotRequired, TypedDict, Unpack
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ctm.errors import ConfigError
-from ctm.interface import Inputs, Thoughts, Trace, batch_size
+from ctm.interface import Inputs, Readout, Thoughts, Trace, batch_size
+from ctm.layers.reading import each_once
+from ctm.models.on_demand import Conclusions, Walk, checked_demand, concluded, think_until_sure
 from ctm.models.stretches import Stretches
 
 
@@ -39,6 +41,7 @@ class TickingModel(nn.Module, ABC):
 
     answer: nn.Linear  # what answers to logits
     answers = 1  # that a tick gives
+    walk: "Callable[[Any, Inputs, int], Walk] | None" = None  # the engine's; None: as it is written
 
     def __init__(self, **parts: Unpack[Parts]) -> None:
         super().__init__()
@@ -111,6 +114,40 @@ class TickingModel(nn.Module, ABC):
         answering = ticks * self.answers
         return Thoughts.of(logits, trace, answering if logits.shape[1] > answering else None)
 
+    @torch.inference_mode()
+    def think(
+        self,
+        inputs: Inputs,
+        stop_at: float | None = None,
+        max_ticks: int | None = None,
+        readout: Readout | str = Readout.certain,
+    ) -> Conclusions:
+        """Thinks about each example until it is sure, and no longer. Without gradients.
+
+        An example that is sure leaves the batch, so the work shrinks with it. Paper, section 3.5.
+
+        Args:
+            inputs: a batch of what the encoder reads.
+            stop_at: certainty, from 0 to 1, at which an example is done; its answer is that of the
+                tick. None: nobody is done before the end.
+            max_ticks: other than the model's own number; more than trained with, too.
+            readout: makes one answer of all ticks for the examples that are never so sure.
+
+        Raises:
+            ConfigError: a certainty, number of ticks or readout that there isn't; or one pass gives
+                several answers, so that there is nothing to stop.
+        """
+        ticks = self.ticks if max_ticks is None else max_ticks
+        readout = checked_demand(stop_at, ticks, readout)
+        if stop_at is None:
+            return concluded(self(inputs, ticks=ticks), readout)
+        if self.answers > 1:
+            raise ConfigError(
+                f"stop_at={stop_at}: one pass gives all {self.answers} answers; want None"
+            )
+        walk = (self.walk or ReadWalk)(self, inputs, ticks)
+        return think_until_sure(walk, self.predict, ticks=ticks, stop_at=stop_at, readout=readout)
+
     def represent(
         self, inputs: Inputs, ticks: int, recorder: "Recorder | None" = None
     ) -> Float[Tensor, "batch ticks representation"]:
@@ -136,6 +173,25 @@ class TickingModel(nn.Module, ABC):
 
 # A model, inputs and ticks to flat logits: `model.predict` of `model.represent`
 Engine = Callable[[Any, Inputs, int], Float[Tensor, "batch ticks outputs"]]
+
+
+class ReadWalk:
+    """A walk through the ticks as they are written."""
+
+    def __init__(self, model: TickingModel, inputs: Inputs, ticks: int) -> None:
+        self.model = model
+        self.readings = model.readings(inputs, ticks)
+        self.state = model.start(batch_size(inputs))
+        self.length, self.ticked = len(self.readings), 0
+
+    def step(self) -> Float[Tensor, "walking representation"]:
+        self.state = self.model.tick(self.state, self.readings[self.ticked])
+        self.ticked += 1
+        return self.model.representation(self.state)
+
+    def keep_rows(self, rows: Int[Tensor, " kept"]) -> None:
+        self.state = self.state.rows(rows)
+        self.readings = each_once(lambda reading: reading.rows(rows), self.readings)
 
 
 class Recorder:

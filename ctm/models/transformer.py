@@ -5,11 +5,11 @@ universal Transformer (Dehghani et al., 2019), and the data are added again at e
 2024).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Unpack
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ctm.errors import ConfigError
@@ -25,14 +25,22 @@ class Thinking:
 
     tokens: Float[Tensor, "batch tokens width"]  # before the first tick one zero for all
 
+    def rows(self, kept: Int[Tensor, " kept"]) -> "Thinking":
+        """Of some examples."""
+        return Thinking(self.tokens[kept])
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Told:
     """What each pass is told: the data's tokens behind those that answer, and where they stand."""
 
     tokens: Float[Tensor, "batch tokens width"]
     turn: Turn
     gridded: bool  # the data lie on one grid, so attention to them can be drawn
+
+    def rows(self, kept: Int[Tensor, " kept"]) -> "Told":
+        """Of some examples."""
+        return replace(self, tokens=self.tokens[kept])
 
 
 class Transformer(TickingModel):

@@ -17,7 +17,7 @@ from math import prod
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -138,6 +138,9 @@ class PlainHistory:
     def __init__(self, models: nn.Module, history: Float[Tensor, "neurons batch memory"]) -> None:
         self.models, self.history = models, history.transpose(0, 1)
 
+    def keep_rows(self, rows: Int[Tensor, " kept"]) -> None:
+        self.history = self.history[rows]
+
     def step(self, a: Float[Tensor, "batch neurons"]) -> Float[Tensor, "neurons batch"]:
         self.history = torch.cat((self.history[:, :, 1:], a.unsqueeze(2)), dim=2)
         return self.models(self.history).t()
@@ -177,6 +180,12 @@ class Tape:
         z, self.window = _Step.apply(a, self.window, self, *tokens)
         self.tick += 1
         return z
+
+    def keep_rows(self, rows: Int[Tensor, " kept"]) -> None:
+        """Goes on with these examples alone; not where a gradient is to come."""
+        neurons, _, length = self.values.shape
+        self.values = empty((neurons, len(rows), length), self.values).copy_(self.values[:, rows])
+        self.window = self.window_at(self.tick)
 
     def end(self) -> Float[Tensor, "neurons batch memory"]:
         """The history after the last tick."""

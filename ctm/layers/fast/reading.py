@@ -10,11 +10,12 @@ product over the ticks.
 # once_differentiable hides the names of backward's arguments
 # pyright: reportIncompatibleMethodOverride=false
 
+from copy import copy
 from typing import Any
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -59,6 +60,15 @@ class RepeatedAttention:
         )
         dtype = compute_dtype(reader.out.weight)
         self.keys, self.values = (x.detach().to(dtype).mT.contiguous().mT for x in (keys, values))
+
+    def rows(self, kept: Int[Tensor, " kept"]) -> "RepeatedAttention":
+        """To some examples' data; nothing of it is for a gradient."""
+        some = copy(self)
+        some.keys, some.values = (
+            x.mT.unflatten(0, (-1, self.heads))[kept].flatten(0, 1).mT
+            for x in (self.keys, self.values)
+        )
+        return some
 
     def __call__(self, sync: Float[Tensor, "batch pairs"]) -> Float[Tensor, "batch d_input"]:
         return _Attend.apply(sync, self.token, self, self.query.parameter, self.out.parameter)
