@@ -19,3 +19,8 @@ def listed(names, most: int = 6) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, where a message is to stay one line."""
+    return (str(error) or type(error).__name__).split("\n", 1)[0][:200]

@@ -101,7 +101,7 @@ REFUSED: dict[str, tuple[Any, tuple[str, ...]]] = {
     "no neurons": (changed(neurons=0), ("model.neurons=0", "1 or more")),
     "no memory": (changed(memory_length=-1), ("model.memory_length=-1", "1 or more")),
     "no width": (changed(d_input=0), ("model.d_input=0", "1 or more")),
-    "no synapse": (changed(synapse_depth=0), ("model.synapse_depth=0", "1 or more")),
+    "no synapse": (changed(synapse_depth=0), ("model.synapse_depth=0", "1 to 256")),
     "nothing to answer with": (changed(sync_out=0), ("model.sync_out=0", "1 or more")),
     "nothing to ask with": (
         changed(sync_action=0),

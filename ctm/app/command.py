@@ -15,8 +15,7 @@ import torch
 from omegaconf import DictConfig
 
 from ctm.app.compose import CONFIGS, Experiment, checked, compose, register_schemas, reopened
-from ctm.errors import UserError
-from ctm.tasks.opening import first_line
+from ctm.errors import UserError, first_line
 
 Arguments = TypeVar("Arguments")
 BAD_INPUT = 2  # exit status
@@ -83,13 +82,16 @@ def hydra_command(work: Callable[[Experiment], int]) -> Callable[[], None]:
 
 
 def key_value_command(
-    work: Callable[[Arguments], None], arguments_class: type[Arguments]
+    work: Callable[[Arguments], int | None], arguments_class: type[Arguments]
 ) -> Callable[[], None]:
-    """A command with a few arguments `name=value`: the fields of a dataclass of strings."""
+    """A command with a few arguments `name=value`: the fields of a dataclass of strings.
+
+    `work` returns the exit status; None: all went well. `--name` is short for `name=true`.
+    """
 
     def command() -> None:
         with one_line_errors():
-            work(parse(arguments_class, sys.argv[1:]))
+            sys.exit(work(parse(arguments_class, sys.argv[1:])))
 
     return command
 
@@ -113,6 +115,8 @@ def parse(arguments_class: type[Arguments], texts: Sequence[str]) -> Arguments:
     values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
+        if name.startswith("--") and not equals:
+            name, equals, value = name.removeprefix("--"), "=", "true"
         if not equals or name not in known:
             raise UserError(f"{text}: no such argument; usage: {usage}")
         values[name] = value

@@ -155,7 +155,7 @@ def run(experiment: Experiment, fabric: Fabric, console: Console) -> signal.Sign
 
 def prepare(experiment: Experiment, fabric: Fabric, model: Model) -> Trainee:
     """The model on its device, with all that changes it."""
-    settings = experiment.trainer
+    settings, task = experiment.trainer, experiment.task
     model.train()
     optimizer = instantiate(experiment.optimizer, "optimizer", params=model.parameters())
     schedule = instantiate(
@@ -173,7 +173,7 @@ def prepare(experiment: Experiment, fabric: Fabric, model: Model) -> Trainee:
             window=settings.clip_window,
         ),
         loss=loss,
-        config=description(experiment.model, experiment.task.spec, experiment.task),
+        config=description(experiment.model, task.spec, task, task.labels),
     )
 
 

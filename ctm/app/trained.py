@@ -1,16 +1,15 @@
 """A trained model together with its task, from a folder."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from ctm.config import from_plain
 from ctm.errors import CheckpointError, UserError
-from ctm.interface import Readout
+from ctm.interface import Readout, TaskSpec
 from ctm.models.build import Model
-from ctm.models.pretrained import open_pretrained
+from ctm.models.pretrained import Pretrained, open_pretrained
 from ctm.tasks import TASKS, Task
 
 
@@ -18,6 +17,11 @@ class Trained(NamedTuple):
     model: Model
     task: Task
     readout: Readout  # by which the model answers unless asked otherwise
+
+    @property
+    def says_a_sequence(self) -> bool:
+        """Whether its ticks say labels one after the other, rather than all of them the answer."""
+        return self.task.target_shape != self.task.spec.output_shape[:-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +34,39 @@ class TrainedArguments:
 
 
 def open_trained(arguments: TrainedArguments, device: torch.device | str = "cpu") -> Trained:
-    """The model of a run or checkpoint folder, and the task that it was trained on.
+    """The model that was asked for, and the task that it was trained on.
 
     Raises:
-        CheckpointError: the folder has no such, or they don't fit each other.
+        CheckpointError: there is no such, or they don't fit each other.
         UserError: the task has no data that could be elsewhere.
     """
-    path = Path(arguments.run)
-    found = open_pretrained(path, device=device)
+    found = open_pretrained(arguments.run, device=device)
+    return Trained(found.model, task_of(found, arguments), found.config.readout)
+
+
+def task_of(found: Pretrained, arguments: TrainedArguments) -> Task:
+    """What a model was trained on; raises what `open_trained` does."""
+    if not found.task:
+        raise CheckpointError(
+            f"{arguments.run}: doesn't say what it was trained on; only ctm.load can ask it"
+        )
     task = elsewhere(from_plain(TASKS, found.task, "task"), arguments)
-    if task.spec != found.spec:
-        raise CheckpointError(f"{path}: its task has sizes {task.spec}, its model {found.spec}")
-    return Trained(found.model, task, found.config.readout)
+    if found.labels:
+        task = task.knowing(found.labels)
+    if not fits(task.spec, found.spec):
+        raise CheckpointError(
+            f"{arguments.run}: its task has sizes {task.spec}, its model {found.spec}"
+        )
+    return task
+
+
+def fits(task: TaskSpec, model: TaskSpec) -> bool:
+    """Whether a model is of a task's sizes; that of an image may be open in it (0)."""
+    shape = tuple(
+        ours if theirs == 0 else theirs
+        for ours, theirs in zip(task.input_shape, model.input_shape, strict=False)
+    )
+    return replace(model, input_shape=shape) == task
 
 
 def elsewhere(task: Task, arguments: TrainedArguments) -> Task:

@@ -16,6 +16,8 @@ from ctm.layers.sync import Pairing
 from ctm.models.feedforward import Head
 from ctm.models.lstm import LSTMStart
 
+DEEPEST = 256  # layers
+
 
 @dataclass
 class EncoderConfig:
@@ -228,7 +230,8 @@ class CTMConfig(TickingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(1, self, "neurons", "memory_length", "synapse_depth")
+        check_at_least(1, self, "neurons", "memory_length")
+        check_depth(self, "synapse_depth")
         check_at_least(0, self, "nlm_hidden")
         check_probabilities(self, "dropout_nlm")
         self.check_dense("neurons", self.neurons)
@@ -249,7 +252,8 @@ class LSTMConfig(TickingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(1, self, "width", "layers")
+        check_at_least(1, self, "width")
+        check_depth(self, "layers")
         self.check_dense("width", self.width)
 
 
@@ -269,7 +273,8 @@ class TransformerConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(1, self, "ticks", "layers", "width", "hidden", "heads", "d_input", "answers")
+        check_at_least(1, self, "ticks", "width", "hidden", "heads", "d_input", "answers")
+        check_depth(self, "layers")
         check_checkpoint_ticks(self.checkpoint_ticks)
         wanted(self.width % (2 * self.heads) == 0, "model.width", self.width,
                f"a multiple of 2 x model.heads={self.heads}")  # fmt: skip
@@ -308,6 +313,12 @@ def check_at_least(least: int, config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         wanted(value >= least, f"model.{name}", value, f"{least} or more")
+
+
+def check_depth(config: Any, name: str) -> None:
+    """Layers are made one by one: a file with a wrong number must not keep anyone busy for long."""
+    value = getattr(config, name)
+    wanted(1 <= value <= DEEPEST, f"model.{name}", value, f"1 to {DEEPEST}")
 
 
 def check_checkpoint_ticks(ticks: int | None) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ctm.errors import CheckpointError, listed
 from ctm.layers.sync import Synchronisation
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"  # of every checkpoint's folder
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
@@ -26,6 +28,10 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{file}: missing") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{file}: not a whole safetensors file ({error})") from None
+
+
+def write_weights(weights: Mapping[str, Tensor], file: Path) -> None:
+    save_file({name: value.contiguous() for name, value in weights.items()}, file)
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], *, assign: bool = False) -> None:

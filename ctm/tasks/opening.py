@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ctm.errors import UserError
+from ctm.errors import UserError, first_line
 
 # what Pillow raises for files that are no pictures, are cut off, or unpack to something huge
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
@@ -49,7 +49,3 @@ def on_white(image: Image.Image) -> Image.Image:
 def printable(name: Path | str) -> str:
     """A file's name on one line, whatever it holds."""
     return repr(str(name))[1:-1]
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).split("\n", 1)[0][:200]

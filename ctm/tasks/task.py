@@ -1,9 +1,9 @@
 """What a task is: sizes, data, and how one example and one answer look to a person."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,21 @@ from torch import Tensor
 from ctm.interface import Batch, Inputs, Readout, TaskSpec, Thoughts
 from ctm.metrics.classification import Classification
 from ctm.metrics.evaluation import Evaluation
+
+T = TypeVar("T")
+
+
+class Share(NamedTuple):
+    """What one of several processes does of a row of things: each `processes`-th of them."""
+
+    rank: int
+    processes: int
+
+    def of(self, row: Sequence[T]) -> Sequence[T]:
+        return row[self.rank :: self.processes]
+
+
+WHOLE = Share(0, 1)
 
 
 @runtime_checkable
@@ -37,8 +52,8 @@ class FiniteExamples(Examples, Protocol):
     @property
     def size(self) -> int: ...
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """All examples once, in order."""
+    def batches(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
+        """All examples once, in order, or a process's share of the batches."""
         ...
 
 
@@ -56,9 +71,9 @@ class FixedExamples:
     def take(self, indices: Int[Tensor, " batch"], generator: torch.Generator) -> Batch:
         return Batch(self.inputs, self.targets).changed(lambda values: values[indices])
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
+    def batches(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
         whole = Batch(self.inputs, self.targets)
-        for start in range(0, self.size, batch_size):
+        for start in share.of(range(0, self.size, batch_size)):
             part = slice(start, start + batch_size)
             yield whole.changed(lambda values, part=part: values[part])
 
@@ -95,6 +110,10 @@ class Task(ABC):
     def labels(self) -> tuple[str, ...]:
         """Names of the classes."""
 
+    def knowing(self, labels: tuple[str, ...]) -> "Task":
+        """With the names of the classes that were saved beside a model."""
+        return self
+
     @abstractmethod
     def training(self) -> Examples: ...
 
@@ -120,9 +139,17 @@ class Task(ABC):
             UserError: it can't be read as an input of this task.
         """
 
+    def about_inputs(self) -> dict[str, Any]:
+        """What someone without this code has to know to make inputs: sizes, ranges, order."""
+        return {"kind": self.spec.input_kind.value, "shape": list(self.spec.input_shape)}
+
     @abstractmethod
     def picture(self, inputs: Any) -> Float[np.ndarray, "height width *rgb"]:
         """One input, without the batch, as a picture, grey or in 3 colours, from 0 to 1."""
+
+    def truth(self, inputs: Inputs) -> Tensor | None:
+        """Targets of a batch, where inputs tell them; None: someone has to say."""
+        return None
 
     def moments(self, inputs: Any, ticks: int) -> list[tuple[np.ndarray, str]]:
         """A picture and words for each tick, where what is shown changes; empty: it stays."""

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ctm.errors import CheckpointError
-from ctm.models.pretrained import CONFIG, LAST, WEIGHTS
+from ctm.models.pretrained import LAST
+from ctm.models.weights import CONFIG, WEIGHTS, write_weights
 
 TRAINING, BEST = "training.pt", "best"
 PARTIAL = ".partial"
@@ -56,8 +56,7 @@ class CheckpointStore:
             partial = final.with_name(final.name + PARTIAL)
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            save_file({name: value.contiguous() for name, value in weights.items()},
-                      partial / WEIGHTS)  # fmt: skip
+            write_weights(weights, partial / WEIGHTS)
             (partial / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
             torch.save(dict(training), partial / TRAINING)
             for file in partial.iterdir():

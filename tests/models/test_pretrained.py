@@ -324,3 +324,13 @@ def test_a_refused_folder_is_left_as_it_was(tmp_path: Path) -> None:
     refusal(folder)
     for file in folder.iterdir():
         assert file.read_bytes() == (tmp_path / "copy" / file.name).read_bytes()
+
+
+def test_names_of_the_classes_come_back(tmp_path: Path) -> None:
+    folder = write(tmp_path / "model")
+    assert open_pretrained(folder).labels == ()
+    rewrite(folder, lambda about: about.update(labels=["even", "odd"]))
+    assert open_pretrained(folder).labels == ("even", "odd")
+    for wrong in (["even"], "eo", [1, 2], {}):
+        rewrite(folder, lambda about, wrong=wrong: about.update(labels=wrong))
+        assert "want 2 names" in refusal(folder)

@@ -26,7 +26,7 @@ from ctm.models.weights import load_strictly
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHARED = GOLDEN.parents[2] / "shared" / "golden"
-NAMES = sorted(folder.name for folder in GOLDEN.iterdir())
+NAMES = sorted(file.parent.name for file in GOLDEN.glob("*/fixture.json"))
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def test_recomputed_ticks_have_the_same_gradients(stretch: int) -> None:
     [
         ({"width": 18}, "model.width=18: want a multiple of 2 x model.heads=2"),
         ({"ticks": 0}, "model.ticks=0: want 1 or more"),
-        ({"layers": 0}, "model.layers=0: want 1 or more"),
+        ({"layers": 0}, "model.layers=0: want 1 to 256"),
         ({"ticks": 3, "answers": 2}, "model.answers=2: want 1: with model.ticks=3 each tick"),
         ({"checkpoint_ticks": 0}, "model.checkpoint_ticks=0: want 1 or more, or null"),
     ],

@@ -579,3 +579,10 @@ def test_stored_pixels_and_pillow_agree_on_channels() -> None:
     image = F.to_pil_image(pixels[0])
     assert image.getpixel((1, 0)) == (1, 9, 17)
     assert torch.equal(F.pil_to_tensor(image), pixels[0])
+
+
+def test_names_saved_beside_a_model_serve_where_the_folders_are_not() -> None:
+    away = ImageNet(folder="nowhere", classes=3)
+    with pytest.raises(UserError, match="nowhere"):
+        _ = away.labels
+    assert away.knowing(("cat", "dog", "owl")).labels == ("cat", "dog", "owl")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ctm.errors import CheckpointError
-from ctm.training import checkpoint
+from ctm.models import weights as files
 from ctm.training.checkpoint import CheckpointStore, load_training
 
 
@@ -110,7 +110,7 @@ class Crash:
     """Ends the process at the n-th call that touches the disk; later calls don't happen."""
 
     CALLS: tuple[tuple[Any, str], ...] = (
-        (checkpoint, "save_file"),
+        (files, "save_file"),
         (torch, "save"),
         (os, "fsync"),
         (shutil, "rmtree"),

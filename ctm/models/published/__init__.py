@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +27,19 @@ from ctm.models.published.arguments import (
     encoder_config,
     published_encoder,
     require,
+    share,
     token_spec,
 )
 from ctm.models.published.weights import rename_ctm, renamed_all, weight_of
 from ctm.models.weights import load_strictly
+
+
+class Translated(NamedTuple):
+    """A published model, said our way."""
+
+    config: ModelConfig
+    spec: TaskSpec
+    weights: dict[str, Tensor]
 
 
 def load_published(
@@ -51,27 +60,37 @@ def load_published(
         ConfigError: an unknown kind, or an argument missing or out of range.
         CheckpointError: weights missing, unexpected or of other shapes, by name.
     """
+    config, spec, weights = translated(args, state, kind)
+    model = build_model(config, spec)
+    load_strictly(model, weights)
+    return model
+
+
+def translated(
+    args: Mapping[str, Any] | Namespace, state: Mapping[str, Tensor], kind: str
+) -> Translated:
+    """The same, as settings and weights of ours; raises what `load_published` does."""
     if kind not in KINDS:
         raise ConfigError(f"kind={kind}: choose one of {', '.join(KINDS)}")
     return KINDS[kind](vars(args) if isinstance(args, Namespace) else args, state)
 
 
-def load_ctm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+def ctm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> Translated:
     config = ctm_config(args, published_encoder(args))
-    return filled(config, token_spec(args, state), rename_ctm(state, config))
+    return Translated(config, token_spec(args, state), rename_ctm(state, config))
 
 
-def load_ctm_sort(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+def ctm_sort(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> Translated:
     """Reads the raw vector at every tick, so it has no synchronisation that asks."""
     config = ctm_config(args, NoEncoderConfig(), reading=ReadingKind.direct)
     spec = TaskSpec(InputKind.vector, (config.d_input,), (args["out_dims"],))
     ours = rename_ctm(state, config)
     for side in ("left", "right"):
         ours[f"sync_action.{side}"] = torch.zeros(0, dtype=torch.long)
-    return filled(config, spec, ours | {"sync_action.decay": torch.zeros(0)})
+    return Translated(config, spec, ours | {"sync_action.decay": torch.zeros(0)})
 
 
-def load_ctm_qamnist(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+def ctm_qamnist(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> Translated:
     """Sees digits one by one, then the question; its own ticks are those of answering."""
     require(args, QUESTION_ARGUMENTS)
     answering = {**args, "iterations": args["iterations_for_answering"]}
@@ -86,10 +105,10 @@ def load_ctm_qamnist(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn
     ours = rename_ctm(state, config)
     for name in [name for name in ours if name.startswith("encoder.project.")]:
         ours[name.replace("encoder.", "encoder.images.", 1)] = ours.pop(name)
-    return filled(config, spec, ours)
+    return Translated(config, spec, ours)
 
 
-def load_lstm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+def lstm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> Translated:
     require(args, LSTM_ARGUMENTS)
     config = LSTMConfig(
         ticks=args["iterations"],
@@ -97,35 +116,29 @@ def load_lstm(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module
         layers=args["num_layers"],
         d_input=args["d_input"],
         heads=args["heads"],
-        dropout=args.get("dropout", 0.0),
+        dropout=share(args, "dropout") or 0.0,
         encoder=published_encoder(args),
     )
-    return filled(config, token_spec(args, state), renamed_all(state, config))
+    return Translated(config, token_spec(args, state), renamed_all(state, config))
 
 
-def load_feedforward(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+def feedforward(args: Mapping[str, Any], state: Mapping[str, Tensor]) -> Translated:
     require(args, FEEDFORWARD_ARGUMENTS)
     config = FeedForwardConfig(
         hidden=args["d_model"],
-        dropout=args.get("dropout", 0.0),
+        dropout=share(args, "dropout") or 0.0,
         encoder=encoder_config(args["backbone_type"], Positions.none),
     )
     ours = {
         name.removeprefix("encoder."): value for name, value in renamed_all(state, config).items()
     }
-    return filled(config, token_spec(args, state), ours)
+    return Translated(config, token_spec(args, state), ours)
 
 
 KINDS = {
-    "ctm": load_ctm,
-    "ctm_sort": load_ctm_sort,
-    "ctm_qamnist": load_ctm_qamnist,
-    "lstm": load_lstm,
-    "ff": load_feedforward,
+    "ctm": ctm,
+    "ctm_sort": ctm_sort,
+    "ctm_qamnist": ctm_qamnist,
+    "lstm": lstm,
+    "ff": feedforward,
 }
-
-
-def filled(config: ModelConfig, spec: TaskSpec, weights: Mapping[str, Tensor]) -> nn.Module:
-    model = build_model(config, spec)
-    load_strictly(model, weights)
-    return model

@@ -69,8 +69,8 @@ def ctm_config(
         sync_out=args["n_synch_out"],
         sync_action=args["n_synch_action"],
         self_pairs=args.get("n_random_pairing_self", 0) if pairing is Pairing.random else 0,
-        dropout=args.get("dropout", 0.0),
-        dropout_nlm=args.get("dropout_nlm"),
+        dropout=share(args, "dropout") or 0.0,
+        dropout_nlm=share(args, "dropout_nlm"),
         reading=reading,
         encoder=encoder,
     )
@@ -83,6 +83,13 @@ def require(args: Mapping[str, Any], names: Iterable[str]) -> None:
     for name in names:
         if name not in WORDS and type(args[name]) is not int:
             raise ConfigError(f"{name}={args[name]}: want a whole number")
+
+
+def share(args: Mapping[str, Any], name: str) -> float | None:
+    value = args.get(name)
+    if value is not None and type(value) not in (int, float):
+        raise ConfigError(f"{name}={value!s:.40}: want a number")
+    return value
 
 
 def published_encoder(args: Mapping[str, Any]) -> EncoderConfig:

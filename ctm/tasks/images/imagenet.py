@@ -1,9 +1,10 @@
 """ImageNet (Deng 2009), or any data set laid out like it, read file by file."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,12 +14,11 @@ from torchvision.models import ResNet50_Weights
 from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedCrop
 
 from ctm.config import wanted
-from ctm.errors import UserError
+from ctm.errors import UserError, first_line
 from ctm.interface import InputKind, TaskSpec
 from ctm.tasks.images.pictures import PictureFiles
 from ctm.tasks.images.task import ImageTask
 from ctm.tasks.images.transforms import Fit, Transform
-from ctm.tasks.opening import first_line
 
 IMAGENET_1K = 1000  # classes
 TRAIN, TEST = "train", "val"  # the official validation set is the one that all report as test
@@ -61,6 +61,8 @@ class ImageNet(ImageTask):
         crop: side of the square that training pictures are cut and scaled to.
         short_side: of test pictures, in pixels.
     """
+
+    known: ClassVar[tuple[str, ...]] = ()  # names of the classes, if not those of the folders
 
     kind: str = "imagenet"
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
@@ -107,9 +109,17 @@ class ImageNet(ImageTask):
 
         The words don't need the data: a trained model can be used anywhere.
         """
+        if self.known:
+            return self.known
         if self.classes == IMAGENET_1K:
             return tuple(ResNet50_Weights.IMAGENET1K_V2.meta["categories"])
         return self._files(TRAIN).names
+
+    def knowing(self, labels: tuple[str, ...]) -> "ImageNet":
+        """Where the folders of a subset, which name its classes, are somewhere else."""
+        task = replace(self)
+        vars(task)["known"] = labels
+        return task
 
     @property
     def fit(self) -> Fit:

@@ -11,13 +11,12 @@ from PIL import Image, ImageOps, ImageStat
 from torchvision import datasets
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
-from ctm.errors import UserError
+from ctm.errors import UserError, first_line
 from ctm.interface import InputKind, TaskSpec
 from ctm.tasks.images.labels import CIFAR10_LABELS, CIFAR100_LABELS, MNIST_LABELS
 from ctm.tasks.images.pictures import StoredPictures
 from ctm.tasks.images.task import ImageTask
 from ctm.tasks.images.transforms import Fit, Transform, unchanged
-from ctm.tasks.opening import first_line
 
 # what torchvision's readers raise for damaged files, and fetching without a network
 FAILURES = (OSError, RuntimeError, ValueError, TypeError, LookupError, AssertionError, EOFError,

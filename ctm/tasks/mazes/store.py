@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ctm.config import wanted
-from ctm.errors import ConfigError, UserError
+from ctm.errors import ConfigError, UserError, first_line
 from ctm.tasks.mazes.generate import draw_set
 from ctm.tasks.mazes.maze import MazeArrays
 from ctm.tasks.mazes.records import pack, record_type, unpack
-from ctm.tasks.opening import first_line, printable
+from ctm.tasks.opening import printable
 
 SETTINGS = "mazes.json"
 SPLITS = ("train", "test")
