@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # pytest workers; each uses one core
 JOBS ?= 2
+COMPILING := tests/models/test_compile.py tests/app/test_compile_programs.py
 
 .PHONY: setup demo test test-slow lint format clean
 
@@ -25,8 +26,8 @@ lint: setup
 
 # Shapes are checked at run time, except where torch.compile must see the code as it is.
 test: lint
-	OMP_NUM_THREADS=1 CTM_SHAPE_CHECKS=1 $(BIN)/python -m pytest tests -n $(JOBS) -m "not slow" --ignore tests/models/test_compile.py
-	OMP_NUM_THREADS=1 CTM_SHAPE_CHECKS=0 $(BIN)/python -m pytest tests/models/test_compile.py
+	OMP_NUM_THREADS=1 CTM_SHAPE_CHECKS=1 $(BIN)/python -m pytest tests -n $(JOBS) -m "not slow" $(COMPILING:%=--ignore %)
+	OMP_NUM_THREADS=1 CTM_SHAPE_CHECKS=0 $(BIN)/python -m pytest $(COMPILING)
 
 test-slow: setup
 	$(BIN)/python -m pytest tests -m slow

@@ -25,6 +25,7 @@ class Scene:
         post_activations: of the neurons at each tick.
         moments: a picture, as large as the input's tokens lie over, and words for each tick, where
             what is shown changes; empty: it is `picture` all the time.
+        known: whether `target` is the truth. Where that isn't known it is the last prediction.
 
     Raises:
         ValueError: parts that don't fit each other.
@@ -39,6 +40,7 @@ class Scene:
     labels: tuple[str, ...]
     post_activations: Float[np.ndarray, "ticks neurons"]
     moments: Sequence[tuple[np.ndarray, str]] = ()
+    known: bool = True
 
     def __post_init__(self) -> None:
         shape = self.picture.shape
@@ -79,7 +81,7 @@ class Scene:
         Args:
             thoughts: of the batch, with a trace (`model(inputs, record=True)`).
             example: its index in the batch.
-            picture, target: arrays or tensors on the CPU.
+            picture, target: arrays or tensors on the CPU; the target None where nobody knows it.
             token_grid, labels, moments: see the class.
 
         Raises:
@@ -89,16 +91,18 @@ class Scene:
         if trace is None:
             raise ValueError("thoughts have no trace: call the model with record=True")
         attention = trace.attention
+        last = thoughts.logits[example, -1].argmax(-1).cpu()
         return cls(
             picture=np.asarray(picture),
             token_grid=token_grid,
             attention=None if attention is None else attention[example].numpy(),
             probabilities=thoughts.logits[example].detach().float().softmax(-1).cpu().numpy(),
             certainty=thoughts.certainty[example].detach().float().cpu().numpy(),
-            target=np.asarray(target, dtype=np.int64),
+            target=np.asarray(last if target is None else target, dtype=np.int64),
             labels=tuple(labels),
             post_activations=trace.post_activations[example].numpy(),
             moments=moments,
+            known=target is not None,
         )
 
     @property

@@ -48,15 +48,19 @@ class ThinkingFigure:
         scene, left = self.scene, self.columns[1]
         if not scene.target.shape:
             truth = shortened(scene.labels[int(scene.target)], 20)
-            self._note(left, 3.54, f"prediction; truth: {truth}")
+            note = (
+                f"prediction; truth: {truth}" if scene.known else f"prediction, in the end {truth}"
+            )
+            self._note(left, 3.54, note)
             indent = names_width(scene)
             return BarsPanel(place(self.figure, left + indent, 0.48, 2.5 - indent, 2.92), scene)
-        self._note(left, 3.54, "prediction, mistakes outlined")
+        others = "mistakes" if scene.known else "what it changed later"
+        self._note(left, 3.54, f"prediction, {others} outlined")
         panel = AnswersPanel(place(self.figure, left, 1.3, 2.1, 2.1), scene)
         key = left
         if scene.classes == 2:
             draw_truth(place(self.figure, left, 0.3, 0.8, 0.8), scene)
-            self._note(left + 0.92, 0.98, "◂ truth")
+            self._note(left + 0.92, 0.98, "◂ truth" if scene.known else "◂ in the end")
             key = left + 0.95
         draw_key(place(self.figure, key, 0.5, left + 2.1 - key, 0.12), scene)
         return panel
@@ -147,7 +151,9 @@ def answer_at(scene: Scene, tick: int, longest: int = 16) -> tuple[str, str]:
     """The prediction of a tick in words, and their colour: is it wholly right?"""
     right = int(scene.right[tick].sum())
     colour = style.RIGHT if scene.right[tick].all() else style.WRONG
+    if not scene.known:
+        colour = style.INK
     if scene.target.shape:
-        return f"{right} / {scene.positions} right", colour
+        return f"{right} / {scene.positions} {'right' if scene.known else 'as in the end'}", colour
     name = shortened(scene.labels[int(scene.predictions[tick])], longest)
-    return f"{name} {'✓' if right else '✗'}", colour
+    return (f"{name} {'✓' if right else '✗'}" if scene.known else name), colour

@@ -1,4 +1,4 @@
-"""Evaluating a trained model again, from its folder alone."""
+"""Evaluating a trained model again, from its folder, file or id alone."""
 
 import json
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import torch
 
 from ctm.app.console import plain_console
 from ctm.app.trained import TrainedArguments, open_trained
+from ctm.app.values import between_0_and_1, device_of, items, whole_number
 from ctm.errors import UserError
 from ctm.models.build import Model
 from ctm.models.feedforward import FeedForward, Head
@@ -16,7 +17,9 @@ from ctm.tasks import Task
 from ctm.tasks.mazes import Mazes, open_test
 from ctm.tasks.mazes.maze import MazeArrays
 from ctm.tasks.mazes.reapply import reapply
+from ctm.training.crew import Crew, together
 from ctm.training.evaluation import evaluate as measure
+from ctm.training.evaluation import evaluate_on_demand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,28 +28,57 @@ class EvaluateArguments(TrainedArguments):
 
     device: str = "cpu"
     batch_size: str = "256"
+    processes: str = "1"  # that share the examples; torchrun brings its own
+    stop_at: str = ""  # certainties at which examples are done: 0.5,0.8,0.9
     reapply: str = ""  # folder of mazes of any side, to be asked about again and again
 
 
 def evaluate(arguments: EvaluateArguments) -> None:
     """Prints every metric of the whole test set as JSON: those of `result.json` again."""
-    if not arguments.batch_size.isdecimal() or int(arguments.batch_size) < 1:
-        raise UserError(f"batch_size={arguments.batch_size}: want a whole number of 1 or more")
-    if arguments.device not in ("cpu", "cuda"):
-        raise UserError(f"device={arguments.device}: want cpu or cuda")
-    if arguments.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda: no CUDA GPU here; want cpu")
-    model, task, readout = open_trained(arguments, arguments.device)
-    mazes = mazes_to_reapply(arguments.reapply, model, task) if arguments.reapply else None
-    metrics = measure(
-        model,
-        task,
-        task.test(),
-        batch_size=int(arguments.batch_size),
-        device=arguments.device,
-    )
-    result: dict[str, Any] = {"run": arguments.run, "test": metrics}
-    if mazes is not None:
+    batch_size = whole_number("batch_size", arguments.batch_size)
+    processes = whole_number("processes", arguments.processes)
+    stop_at = [between_0_and_1("stop_at", text) for text in items(arguments.stop_at)]
+    device_of(arguments.device)
+    # here, before any other process starts, so that mistakes are said once
+    trained = open_trained(arguments)
+    if stop_at and trained.says_a_sequence:
+        raise UserError(
+            f"stop_at={arguments.stop_at}: this model says its labels one after the other, a tick "
+            "each; it thinks to the end"
+        )
+    trained.task.test()
+    if arguments.reapply:
+        mazes_to_reapply(arguments.reapply, trained.model, trained.task)
+    together(processes, evaluate_with, arguments, batch_size, stop_at)
+
+
+def evaluate_with(
+    crew: Crew, arguments: EvaluateArguments, batch_size: int, stop_at: list[float]
+) -> None:
+    """In one of the processes; the first one prints."""
+    device = place_of(arguments.device, crew)
+    model, task, readout = open_trained(arguments, device)
+    test = task.test()
+    result: dict[str, Any] = {"run": arguments.run}
+    result["test"] = measure(model, task, test, batch_size=batch_size, device=device, crew=crew)
+    if stop_at:
+        result["stop_at"] = [
+            evaluate_on_demand(
+                model,
+                task,
+                test,
+                stop_at=threshold,
+                readout=readout,
+                batch_size=batch_size,
+                device=device,
+                crew=crew,
+            )
+            for threshold in (*stop_at, None)
+        ]
+    if not crew.leads:
+        return
+    if arguments.reapply:
+        mazes = mazes_to_reapply(arguments.reapply, model, task)
         assert isinstance(task, Mazes)
         result["reapplied"] = {
             "folder": arguments.reapply,
@@ -57,11 +89,18 @@ def evaluate(arguments: EvaluateArguments) -> None:
                 mazes,
                 readout=readout,
                 pixel_range=task.pixel_range,
-                batch_size=int(arguments.batch_size),
-                device=arguments.device,
+                batch_size=batch_size,
+                device=device,
             ),
         }
     plain_console().print(json.dumps(result, indent=2))
+
+
+def place_of(device: str, crew: Crew) -> torch.device:
+    """Of a machine's GPUs each process takes one, as long as there are some."""
+    if device == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda", crew.share.rank % torch.cuda.device_count())
 
 
 def mazes_to_reapply(folder: str, model: Model, task: Task) -> MazeArrays:

@@ -36,13 +36,10 @@ def draw(
     device = next(model.parameters()).device
     with torch.inference_mode():
         thoughts = model(each(batch.inputs, lambda values: values.to(device)), record=True)
-    if isinstance(task, Sort):
-        example = longest_thought(thoughts, batch.targets)
-        shown = Saying.of(thoughts, example, batch.inputs[example], batch.targets[example])
-    else:
-        example = most_instructive(thoughts, batch.targets)
-        inputs = each(batch.inputs, lambda values: values[example])
-        shown = scene(model, task, thoughts, example, inputs, batch.targets[example])
+    choose = longest_thought if isinstance(task, Sort) else most_instructive
+    example = choose(thoughts, batch.targets)
+    inputs = each(batch.inputs, lambda values: values[example])
+    shown = picture_of(model, task, thoughts, example, inputs, batch.targets[example])
     assert thoughts.trace is not None
     neurons_figure(
         thoughts.trace.post_activations[example].numpy(),
@@ -53,13 +50,35 @@ def draw(
     thinking_strip(shown, figures / "thinking.png")
 
 
+def picture_of(
+    model: Model,
+    task: Task,
+    thoughts: Thoughts,
+    example: int,
+    inputs: Inputs,
+    targets: torch.Tensor | None,
+) -> Scene | Saying:
+    """One example of a batch, ready to be drawn.
+
+    Args:
+        thoughts: of the batch, with a trace.
+        inputs: of the example alone, on the CPU.
+        targets: the same; None where nobody knows them.
+    """
+    if isinstance(task, Sort):
+        assert isinstance(inputs, torch.Tensor)
+        assert targets is not None  # `Sort.truth`
+        return Saying.of(thoughts, example, inputs, targets)
+    return scene(model, task, thoughts, example, inputs, targets)
+
+
 def scene(
     model: Model,
     task: Task,
     thoughts: Thoughts,
     example: int,
     inputs: Inputs,
-    targets: torch.Tensor,
+    targets: torch.Tensor | None,
 ) -> Scene:
     """One example as a person sees it."""
     first = inputs if isinstance(inputs, torch.Tensor) else inputs[0]

@@ -30,7 +30,10 @@ class Classification:
         self.tick_sums: dict[str, Tensor] = {}
         self.readout_sums: dict[Readout, dict[str, Tensor]] = {name: {} for name in Readout}
         self.calibration = {
-            name: MulticlassCalibrationError(spec.classes, n_bins=CALIBRATION_BINS).to(device)
+            # one process adds up: it must not wait for others to compare notes
+            name: MulticlassCalibrationError(
+                spec.classes, n_bins=CALIBRATION_BINS, sync_on_compute=False
+            ).to(device)
             for name in Readout
         }
         self.chosen = torch.zeros((), device=device)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,6 +67,9 @@ class Digits(Task):
     def parse(self, text: str) -> Float[Tensor, "1 1 8 8"]:
         """A picture file of one digit. Any size; dark ink on light ground is turned round."""
         return torch.from_numpy(ink_of(open_grey(Path(text)))).view(1, 1, SIDE, SIDE)
+
+    def about_inputs(self) -> dict[str, Any]:
+        return super().about_inputs() | {"pixels": [0, 1], "ink": 1}
 
     def picture(self, inputs: Float[Tensor, "1 8 8"]) -> Float[np.ndarray, "height width"]:
         return inputs[0].numpy()

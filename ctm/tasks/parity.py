@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ctm.config import wanted
 from ctm.errors import UserError
-from ctm.interface import Batch, InputKind, TaskSpec
+from ctm.interface import Batch, InputKind, Inputs, TaskSpec
 from ctm.metrics.positions import PositionEvaluation
 from ctm.tasks.parts import Part, draw_part
 from ctm.tasks.task import FixedExamples, Task
@@ -95,6 +96,13 @@ class Parity(Task):
             found = f"characters {strange}" if strange else f"{len(text)} characters"
             raise UserError(f"input={shown}: {found}; want {self.length} characters 0 or 1")
         return torch.tensor([[-1.0 if bit == "1" else 1.0 for bit in text]])
+
+    def about_inputs(self) -> dict[str, Any]:
+        return super().about_inputs() | {"of_0": 1, "of_1": -1}
+
+    def truth(self, inputs: Inputs) -> Int[Tensor, "batch length"]:
+        assert isinstance(inputs, Tensor)
+        return targets_of(inputs)
 
     def picture(self, inputs: Float[Tensor, " length"]) -> Float[np.ndarray, "height width"]:
         """The sequence in rows, -1 bright."""

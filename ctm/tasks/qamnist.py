@@ -25,7 +25,7 @@ from ctm.tasks.digit_pictures import (
     load_pictures,
     read_picture,
 )
-from ctm.tasks.task import Task
+from ctm.tasks.task import WHOLE, Share, Task
 
 PLUS, MINUS = -1, -2  # codes of the operators; 0 and more are places, counted from 0
 SEEDS = {Part.validation: 1, Part.test: 2}
@@ -116,12 +116,13 @@ class QuestionGrid:
         """Digits and operations of the questions, in their order."""
         return [(shown, asked) for shown in self.digits for asked in self.operations][::-1]
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        for cell in range(len(self.cells)):
+    def batches(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
+        starts = range(0, self.each, batch_size)
+        parts = [(cell, start) for cell in range(len(self.cells)) for start in starts]
+        for cell, start in share.of(parts):
             picks, codes = self._questions(cell)
-            for start in range(0, self.each, batch_size):
-                part = slice(start, start + batch_size)
-                yield self.asker.batch(picks[part], codes[part])
+            part = slice(start, start + batch_size)
+            yield self.asker.batch(picks[part], codes[part])
 
     def take(self, indices: Int[Tensor, " batch"], generator: torch.Generator) -> Batch:
         """

@@ -106,6 +106,10 @@ class Sort(Task):
             )
         return torch.tensor([[float(word) for word in words]])
 
+    def truth(self, inputs: Inputs) -> Int[Tensor, "batch length"]:
+        assert isinstance(inputs, Tensor)
+        return targets_of(inputs)
+
     def picture(self, inputs: Float[Tensor, " length"]) -> Float[np.ndarray, "height width"]:
         """One row, each number as bright as the share of N(0, 1) that is smaller."""
         return torch.special.ndtr(inputs).unsqueeze(0).numpy()

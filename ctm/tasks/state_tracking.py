@@ -21,7 +21,7 @@ from ctm.errors import UserError
 from ctm.interface import Batch, InputKind, Inputs, TaskSpec
 from ctm.metrics.lengths import LengthEvaluation
 from ctm.tasks.parts import Part, draw_part
-from ctm.tasks.task import Task
+from ctm.tasks.task import WHOLE, Share, Task
 
 MOST_ITEMS = 6  # 720 permutations
 
@@ -97,10 +97,10 @@ class WordSets:
     def size(self) -> int:
         return self.each * len(self.lengths)
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        for length in self.lengths:
-            for words in self._words(length).split(batch_size):
-                yield Batch(words, targets_of(words, self.items))
+    def batches(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
+        parts = [part for length in self.lengths for part in self._words(length).split(batch_size)]
+        for words in share.of(parts):
+            yield Batch(words, targets_of(words, self.items))
 
     def take(self, indices: Int[Tensor, " batch"], generator: torch.Generator) -> Batch:
         """
@@ -213,6 +213,10 @@ class StateTracking(Task):
                 f"{self.labels[0]} with spaces between them"
             )
         return torch.tensor([[names[word] for word in words]])
+
+    def truth(self, inputs: Inputs) -> Int[Tensor, " batch"]:
+        assert isinstance(inputs, Tensor)
+        return targets_of(inputs, self.items)
 
     def picture(self, inputs: Int[Tensor, " length"]) -> Float[np.ndarray, "items columns"]:
         """The permutation matrices side by side."""

@@ -1,5 +1,6 @@
 """What the README tells a newcomer to type, typed."""
 
+import json
 import re
 import shlex
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.commands import ROOT, run_well
+from tests.app.commands import ROOT, command, environment, run_well
 
 README = (ROOT / "README.md").read_text()
 # the README's trainings, cut to a few steps
@@ -35,14 +36,31 @@ def test_readme_commands_work_in_order(
     typed = commands("python")
     assert [words[1] for words in typed] == [
         "scripts/train.py", "scripts/evaluate.py", "scripts/think.py", "scripts/train.py",
-        "scripts/compare.py",
+        "scripts/compare.py", "scripts/think.py", "scripts/evaluate.py", "scripts/export.py",
     ]  # fmt: skip
     for _, script, *arguments in typed:
         more = CUT.get(script, [])
         assert run_well(Path(script).name, *arguments, *more, cwd=tmp_path, apart=True)
+    (piped,) = commands("echo")
+    assert "answer" in json.loads(through_a_pipe(piped, tmp_path))
     monkeypatch.chdir(tmp_path)
     for code in blocks("python"):
         exec(compile(code, "README.md", "exec"), {})
+
+
+def through_a_pipe(words: list[str], cwd: Path) -> str:
+    """What `echo text | python scripts/think.py ...` prints."""
+    _, text, _, _, script, *arguments = words
+    done = subprocess.run(
+        command(Path(script).name, *arguments),
+        input=text,
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 def test_readme_and_makefile_name_the_same_targets() -> None:

@@ -23,7 +23,7 @@ from ctm.tasks.mazes.store import (
     make_mazes,
     record_type,
 )
-from tests.app.commands import BAD_INPUT, complaint, finished, run_here, run_well
+from tests.app.commands import BAD_INPUT, complaint, run_here, run_well
 
 SETTINGS = MazeSettings(side=11, train=120, test=30, seed=3)
 
@@ -331,7 +331,7 @@ MADE = SETTINGS.command(Path("mazes")).split()[2:]  # what makes the fixture's s
 
 def test_pictures_are_drawn_of_a_new_set_and_of_one_that_is_there(tmp_path: Path) -> None:
     first, again = (
-        finished("make_mazes.py", *MADE, "--pictures", name, cwd=tmp_path) for name in ("a", "b")
+        run_here("make_mazes.py", *MADE, "--pictures", name, cwd=tmp_path) for name in ("a", "b")
     )
     assert first.stdout.startswith(f"mazes: {SETTINGS}; 0.0 MB in ")
     assert again.stdout.startswith(f"mazes: {SETTINGS}; there already, drawn as it is\n")

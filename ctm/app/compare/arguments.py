@@ -1,6 +1,5 @@
 """The words of the command, read and checked."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from yaml import YAMLError
 
 from ctm.app.compare.contenders import CONTENDERS, REFERENCE
 from ctm.app.compare.matching import Match
+from ctm.app.values import items, positive, whole_number, yes_or_no
 from ctm.errors import UserError, listed
 
 MOST_SEEDS = 1000
@@ -106,11 +106,6 @@ def some_of(name: str, text: str) -> tuple[str, ...]:
     return names
 
 
-def items(text: str) -> tuple[str, ...]:
-    """`[a,b]` or `a,b`."""
-    return tuple(part for part in re.split(r"[,\s]+", text.strip("[]() ")) if part)
-
-
 def seeds_of(name: str, text: str) -> tuple[int, ...]:
     """How many, or in brackets which."""
     if text.isdecimal() and 1 <= int(text) <= MOST_SEEDS:
@@ -131,18 +126,6 @@ def whole_numbers(name: str, text: str) -> tuple[int, ...]:
     return tuple(sorted(set(map(int, numbers))))
 
 
-def whole_number(name: str, text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise UserError(f"{name}={text}: want a whole number of 1 or more")
-    return int(text)
-
-
-def yes_or_no(name: str, text: str) -> bool:
-    if text not in ("true", "false"):
-        raise UserError(f"{name}={text}: want true or false")
-    return text == "true"
-
-
 def rates(name: str, text: str) -> tuple[float, ...]:
     try:
         numbers = {positive(name, number) for number in items(text)}
@@ -157,16 +140,6 @@ def share(name: str, text: str) -> float:
     number = positive(name, text)
     if number >= 1:
         raise UserError(f"{name}={text}: want a share between 0 and 1, such as 0.01")
-    return number
-
-
-def positive(name: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise UserError(f"{name}={text}: want a number above 0")
     return number
 
 

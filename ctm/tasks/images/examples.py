@@ -14,6 +14,7 @@ from torchvision.transforms import functional as F
 from ctm.interface import Batch
 from ctm.tasks.images.pictures import Pictures
 from ctm.tasks.images.transforms import Fit, Normalisation, Transform, drawing_from
+from ctm.tasks.task import WHOLE, Share
 
 Numbers = Int[Tensor, " examples"]  # of pictures
 
@@ -76,10 +77,10 @@ class FittedImages:
         """Those examples; they must have one size. Nothing is random about them."""
         return self._batch(self.numbers[indices])
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
+    def batches(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
         """All examples once, pictures of one size together."""
-        for numbers in self._by_size:
-            yield from map(self._batch, numbers.split(batch_size))
+        parts = [part for numbers in self._by_size for part in numbers.split(batch_size)]
+        yield from map(self._batch, share.of(parts))
 
     def _batch(self, numbers: Numbers) -> Batch:
         with ThreadPoolExecutor() as threads:  # Pillow decodes and resizes without Python's lock

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -91,6 +91,16 @@ class ImageTask(Task):
 
     def evaluation(self, device: torch.device | str = "cpu") -> ImageClassification:
         return ImageClassification(self.spec, device)
+
+    def about_inputs(self) -> dict[str, Any]:
+        return super().about_inputs() | {
+            "pixels": [0, 1],
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "short_side": self.fit.side,
+            "square": self.fit.square,
+            "resampling": "bilinear",
+        }
 
     # -- what people bring and see -----------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -162,6 +163,11 @@ class Mazes(Task):
         except UserError as error:
             raise UserError(f"input={error}") from None
         return model_inputs(mazes, self.pixel_range)
+
+    def about_inputs(self) -> dict[str, Any]:
+        """Walls are dark, ways white, the start red, the goal green."""
+        dark = -1 if self.pixel_range is PixelRange.signed else 0
+        return super().about_inputs() | {"pixels": [dark, 1]}
 
     def picture(self, inputs: Float[Tensor, "3 side side"]) -> Float[np.ndarray, "side side 3"]:
         """In colour."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from ctm.interface import Batch
 from ctm.tasks.mazes.augment import augmented
 from ctm.tasks.mazes.maze import MazeArrays, PixelRange, model_inputs, targets
+from ctm.tasks.task import WHOLE, Share
 
 
 @runtime_checkable
@@ -50,8 +51,8 @@ class MazeExamples:
         images, moves = self._read(indices.numpy())
         return augmented(images, moves, generator) if self.augment else Batch(images, moves)
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        for start in range(0, self.size, batch_size):
+    def batches(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
+        for start in share.of(range(0, self.size, batch_size)):
             yield Batch(*self._read(np.arange(start, min(start + batch_size, self.size))))
 
     def mazes(self) -> MazeArrays:
