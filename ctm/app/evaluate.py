@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ctm.app.console import plain_console
-from ctm.app.trained import TrainedArguments, open_trained
+from ctm.app.trained import Trained, TrainedArguments, open_trained
 from ctm.app.values import between_0_and_1, device_of, items, whole_number
 from ctm.errors import UserError
 from ctm.models.build import Model
@@ -17,7 +17,7 @@ from ctm.tasks import Task
 from ctm.tasks.mazes import Mazes, open_test
 from ctm.tasks.mazes.maze import MazeArrays
 from ctm.tasks.mazes.reapply import reapply
-from ctm.training.crew import Crew, together
+from ctm.training.crew import ALONE, Crew, started_by_torchrun, together
 from ctm.training.evaluation import evaluate as measure
 from ctm.training.evaluation import evaluate_on_demand
 
@@ -40,7 +40,7 @@ def evaluate(arguments: EvaluateArguments) -> None:
     stop_at = [between_0_and_1("stop_at", text) for text in items(arguments.stop_at)]
     device_of(arguments.device)
     # here, before any other process starts, so that mistakes are said once
-    trained = open_trained(arguments)
+    trained = open_trained(arguments, arguments.device)
     if stop_at and trained.says_a_sequence:
         raise UserError(
             f"stop_at={arguments.stop_at}: this model says its labels one after the other, a tick "
@@ -49,15 +49,30 @@ def evaluate(arguments: EvaluateArguments) -> None:
     trained.task.test()
     if arguments.reapply:
         mazes_to_reapply(arguments.reapply, trained.model, trained.task)
-    together(processes, evaluate_with, arguments, batch_size, stop_at)
+    if processes > 1 or started_by_torchrun():
+        together(processes, evaluate_in, arguments, batch_size, stop_at)
+    else:
+        evaluate_with(ALONE, trained, arguments, batch_size, stop_at)
+
+
+def evaluate_in(
+    crew: Crew, arguments: EvaluateArguments, batch_size: int, stop_at: list[float]
+) -> None:
+    """In one of several processes."""
+    trained = open_trained(arguments, place_of(arguments.device, crew))
+    evaluate_with(crew, trained, arguments, batch_size, stop_at)
 
 
 def evaluate_with(
-    crew: Crew, arguments: EvaluateArguments, batch_size: int, stop_at: list[float]
+    crew: Crew,
+    trained: Trained,
+    arguments: EvaluateArguments,
+    batch_size: int,
+    stop_at: list[float],
 ) -> None:
-    """In one of the processes; the first one prints."""
-    device = place_of(arguments.device, crew)
-    model, task, readout = open_trained(arguments, device)
+    """The first of the crew prints."""
+    model, task, readout = trained
+    device = next(model.parameters()).device
     test = task.test()
     result: dict[str, Any] = {"run": arguments.run}
     result["test"] = measure(model, task, test, batch_size=batch_size, device=device, crew=crew)

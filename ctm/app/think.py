@@ -19,7 +19,7 @@ from ctm.app.pictures import picture_of
 from ctm.app.trained import TrainedArguments, open_trained
 from ctm.app.values import between_0_and_1, device_of, whole_number, yes_or_no
 from ctm.errors import UserError
-from ctm.interface import Inputs, Readout, each
+from ctm.interface import Inputs, Readout, Thoughts, each
 from ctm.models.on_demand import Conclusions
 
 TOGETHER = 64  # pictures of a folder that are thought about side by side
@@ -65,6 +65,18 @@ class Thinker:
     def about(self, inputs: Inputs) -> Conclusions:
         model, _, readout = self.trained
         return model.think(inputs, self.stop_at, self.max_ticks, readout)
+
+    def shown(self, inputs: Inputs, record: bool = False) -> tuple[Thoughts, Readout]:
+        """All ticks of one input, up to the one at which it was sure; and what answers of them."""
+        model, _, readout = self.trained
+        ticks = self.max_ticks
+        if self.stop_at is not None:
+            found = self.about(inputs)
+            ticks = int(found.ticks)
+            if float(found.certainty) >= self.stop_at:
+                readout = Readout.last
+        with torch.inference_mode():
+            return model(inputs, record=record, ticks=ticks), readout
 
     def answers(self, inputs: Inputs) -> Iterator[dict[str, Any]]:
         """What a line of JSON says about each of several inputs."""
@@ -113,12 +125,8 @@ def think(arguments: ThinkArguments) -> int:
 
 def show(thinker: Thinker, inputs: Inputs) -> None:
     """Answer and certainty tick by tick, up to the one at which it was sure."""
-    model, task, readout = thinker.trained
-    ticks = thinker.max_ticks
-    if thinker.stop_at is not None:
-        ticks = int(thinker.about(inputs).ticks)
-    with torch.inference_mode():
-        thoughts = model(inputs, ticks=ticks)
+    task = thinker.trained.task
+    thoughts, readout = thinker.shown(inputs)
     chosen = int(thoughts.chosen(Readout.certain))
     table = Table("tick", "answer", "certainty", "")
     for tick, (logits, certainty) in enumerate(
@@ -142,8 +150,7 @@ def animate(thinker: Thinker, inputs: Inputs, file: Path) -> None:
         UserError: nothing can be written there.
     """
     model, task, _ = thinker.trained
-    with torch.inference_mode():
-        thoughts = model(inputs, record=True, ticks=thinker.max_ticks)
+    thoughts, _ = thinker.shown(inputs, record=True)
     batch = each(inputs, Tensor.cpu)
     truth = task.truth(batch)
     one, told = each(batch, lambda values: values[0]), None if truth is None else truth[0]

@@ -62,18 +62,20 @@ class Crew:
 ALONE = Crew()
 
 
+def started_by_torchrun() -> bool:
+    return "WORLD_SIZE" in os.environ
+
+
 def together(processes: int, work: Callable[..., Any], *arguments: Any) -> None:
-    """Runs `work(crew, *arguments)` in so many processes, or in those that torchrun started.
+    """Runs `work(crew, *arguments)` in so many new processes, or in those that torchrun started.
 
     Args:
         work: a function of a module, so that a new process can find it.
     """
-    if "WORLD_SIZE" in os.environ:
+    if started_by_torchrun():
         distributed.init_process_group("gloo")
         share = Share(distributed.get_rank(), distributed.get_world_size())
         run_in(share, work, arguments)
-    elif processes == 1:
-        work(ALONE, *arguments)
     else:
         with tempfile.TemporaryDirectory() as folder:
             meeting = Path(folder, "meeting").as_uri()

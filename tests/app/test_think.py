@@ -75,6 +75,10 @@ def test_a_line_that_is_wrong_is_said_so_and_the_others_are_answered(
 def test_it_stops_when_it_is_sure_and_may_think_for_longer(trained: Path) -> None:
     early = run_well("think.py", "run=run", "input=01100101", "stop_at=0", cwd=trained)
     assert len([line for line in early.splitlines() if line.startswith("│")]) == 1
+    asked = ["run=run", "input=01100101", "stop_at=0", "animate=early.gif"]
+    run_well("think.py", *asked, cwd=trained)
+    with Image.open(trained / "early.gif") as image:
+        assert getattr(image, "n_frames", 1) == 1
     (late,) = lines_of(
         run_well("think.py", "run=run", "input=01100101", "max_ticks=9", "--json", cwd=trained)
     )
